@@ -1,0 +1,1 @@
+"""What refers to what: keys, records, a read snapshot, a write queue; only this imports lmdb."""

@@ -1,0 +1,265 @@
+"""Apply a commit's changes in one transaction, after checking its expectations.
+
+Every count of invariant 3 changes here and in `index.placement` only; `index.ledger` writes them.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import singledispatchmethod
+
+from index import keys
+from index.changes import (
+    Change,
+    CreateStorage,
+    Expectation,
+    ImageName,
+    Link,
+    PlaceObject,
+    PutManifest,
+    PutObject,
+    PutRecord,
+    PutRepository,
+    SetTag,
+    Unlink,
+)
+from index.errors import ExpectationsFailed, TargetMissing
+from index.expect import is_met
+from index.ledger import Clock, Ledger
+from index.records import Image, Link as LinkRow, Manifest, Object, Storage, Tag
+from index.transaction import Transaction
+
+
+def apply(
+    transaction: Transaction,
+    changes: Iterable[Change],
+    expectations: Sequence[Expectation],
+    clock: Clock,
+) -> int:
+    """Check `expectations` on the state before, apply `changes` in order; returns the revision.
+
+    Raises:
+        ExpectationsFailed: all that did not hold.
+        TargetMissing: a change names a repository, link or object that is not there.
+    """
+    failed = tuple(e for e in expectations if not is_met(transaction, e))
+    if failed:
+        raise ExpectationsFailed(failed)
+    commit = _Commit(transaction, clock)
+    for change in changes:
+        commit.apply(change)
+    commit.ledger.settle()
+    return transaction.bump_revision()
+
+
+class _Commit:
+    """One operation under way."""
+
+    def __init__(self, transaction: Transaction, clock: Clock) -> None:
+        self._transaction = transaction
+        self._now = clock.now
+        self.ledger = Ledger(transaction, clock)
+
+    @singledispatchmethod
+    def apply(self, change: Change) -> None:
+        """Apply one change."""
+        raise TypeError(change)
+
+    # --- objects and links ---
+
+    @apply.register
+    def _put_object(self, change: PutObject) -> None:
+        if self.ledger.object(change.digest) is not None:
+            return
+        number = self._transaction.take_number(keys.META_OBJECT, 8)
+        self._transaction.put("inline", keys.u64(number), change.content)
+        self.ledger.put_object(change.digest, Object(number, len(change.content), 0, 0))
+
+    @apply.register
+    def _place_object(self, change: PlaceObject) -> None:
+        self.ledger.put_object(change.digest, Object(change.id, change.size, 0, 0))
+
+    @apply.register
+    def _link(self, change: Link) -> None:
+        row = self.ledger.object(change.digest)
+        if row is None:
+            raise TargetMissing("object", change.digest.hex())
+        image = self._image_or_new(change.image)
+        lease = self._now + change.lease if change.lease else 0
+        link = self.ledger.link(image.id, change.digest)
+        if link is not None:
+            link = link._replace(lease=max(link.lease, lease))
+            self.ledger.put_link(image.id, change.digest, link)
+            self._touch(image.id, change.digest, link)
+            return
+        waiting = sum(1 for _ in self._transaction.iter_parents(image.id, change.digest))
+        self.ledger.put_link(image.id, change.digest, LinkRow(self._now, lease, waiting, 0))
+        self.ledger.put_object(change.digest, row._replace(references=row.references + 1))
+        self.ledger.put_image(change.image.path, image._replace(links=image.links + 1))
+        self._count_linked(image.id, change.digest, row.size)
+
+    def _touch(self, image: bytes, digest: bytes, link: LinkRow) -> None:
+        """A fresh push or mount restarts the grace of what nothing refers to."""
+        if link.references == 0:
+            self.ledger.put_link(image, digest, link._replace(not_before=0))
+
+    @apply.register
+    def _unlink(self, change: Unlink) -> None:
+        image = self._image(change.image)
+        link = self.ledger.link(image.id, change.digest)
+        row = self.ledger.object(change.digest)
+        if link is None or row is None:
+            raise TargetMissing("link", f"to {change.digest.hex()} in {change.image}")
+        for tag in list(self._transaction.iter_tags_of(image.id, change.digest)):
+            self._drop_tag(change.image, tag)
+        self._drop_manifest(change.image, change.digest)
+        self.ledger.put_link(image.id, change.digest, None)
+        self.ledger.put_object(change.digest, row._replace(references=row.references - 1))
+        image = self._image(change.image)
+        self.ledger.put_image(change.image.path, image._replace(links=image.links - 1))
+        self._count_linked(image.id, change.digest, -row.size)
+
+    def _count_linked(self, image: bytes, digest: bytes, size: int) -> None:
+        """Usage counts a digest once per repository: only its first and last link change it."""
+        if not self.ledger.is_linked_elsewhere(image, digest):
+            self.ledger.use(keys.number(image[:4]), linked=size)
+
+    # --- manifests ---
+
+    @apply.register
+    def _put_manifest(self, change: PutManifest) -> None:
+        image = self._linked_image(change.image, change.digest)
+        before = self._transaction.manifest(image.id, change.digest)
+        if before is not None:
+            if before.media_type == change.record.media_type:
+                return  # the same bytes: the same edges, the same referrer, the first push's time
+            self._drop_manifest(change.image, change.digest)  # under another type it reads anew
+            image = self._image(change.image)
+        key = image.id + change.digest
+        self._transaction.put("manifest", key, change.record.encode())
+        for child, kind in dict(change.edges).items():  # a child named twice is one row
+            self._transaction.put("edge", key + child, bytes((kind,)))
+            self._transaction.put("edge_by_child", image.id + child + change.digest)
+            self.ledger.refer(image.id, child, +1)
+        if change.record.subject:
+            self._transaction.put(
+                "referrer", _referrer_key(image.id, change.digest, change.record), change.referrer
+            )
+        self.ledger.refer(image.id, change.digest, +1)
+        self.ledger.put_image(change.image.path, image._replace(manifests=image.manifests + 1))
+        self.ledger.use(keys.number(image.id[:4]), manifests=1)
+
+    def _drop_manifest(self, name: ImageName, digest: bytes) -> None:
+        image = self._image(name)
+        record = self._transaction.manifest(image.id, digest)
+        if record is None:
+            return
+        key = image.id + digest
+        for child, _ in list(self._transaction.iter_children(image.id, digest)):
+            self._transaction.delete("edge", key + child)
+            self._transaction.delete("edge_by_child", image.id + child + digest)
+            self.ledger.refer(image.id, child, -1)
+        if record.subject:
+            self._transaction.delete("referrer", _referrer_key(image.id, digest, record))
+        self._transaction.delete("manifest", key)
+        self.ledger.refer(image.id, digest, -1)
+        self.ledger.put_image(name.path, image._replace(manifests=image.manifests - 1))
+        self.ledger.use(keys.number(image.id[:4]), manifests=-1)
+
+    # --- tags ---
+
+    @apply.register
+    def _set_tag(self, change: SetTag) -> None:
+        if change.digest is None:
+            self._drop_tag(change.image, change.tag)
+            return
+        image = self._linked_image(change.image, change.digest)
+        before = self._transaction.tag(image.id, change.tag)
+        if before is not None and before.digest != change.digest:
+            self._drop_tag(change.image, change.tag)
+            before, image = None, self._image(change.image)
+        row = Tag(digest=change.digest, pushed_at=self._now, pushed_by=change.by)
+        self._transaction.put("tag", keys.tag(image.id, change.tag), row.encode())
+        if before is None:
+            self._transaction.put("tag_by_digest", _tag_of(image.id, change.digest, change.tag))
+            self.ledger.refer(image.id, change.digest, +1)
+            self.ledger.put_image(change.image.path, image._replace(tags=image.tags + 1))
+
+    def _drop_tag(self, name: ImageName, tag: str) -> None:
+        image = self._image(name)
+        row = self._transaction.tag(image.id, tag)
+        if row is None:
+            raise TargetMissing("tag", f"{name}:{tag}")
+        self._transaction.delete("tag", keys.tag(image.id, tag))
+        self._transaction.delete("tag_by_digest", _tag_of(image.id, row.digest, tag))
+        self.ledger.refer(image.id, row.digest, -1)
+        self.ledger.put_image(name.path, image._replace(tags=image.tags - 1))
+
+    # --- places and opaque rows ---
+
+    @apply.register
+    def _create_storage(self, change: CreateStorage) -> None:
+        if self._transaction.storage(change.name) is None:
+            row = Storage(created_at=self._now)
+            self._transaction.put("storage", change.name.encode(), row.encode())
+
+    @apply.register
+    def _put_repository(self, change: PutRepository) -> None:
+        if self._transaction.storage(change.name.partition("/")[0]) is None:
+            raise TargetMissing("storage", str(change.name.partition("/")[0]))
+        before = self._transaction.repository(change.name)
+        if before is None:
+            number = self._transaction.take_number(keys.META_REPOSITORY, 4)
+            created = self._now
+            self._transaction.put("repository_by_id", keys.u32(number), change.name.encode())
+        else:
+            number, created = before.id, before.created_at
+        row = type(change.record)(
+            id=number,
+            revision=1 if before is None else before.revision + 1,
+            kind=change.record.kind,
+            visibility=change.record.visibility,
+            description=change.record.description,
+            created_at=created,
+        )
+        self._transaction.put("repository", change.name.encode(), row.encode())
+
+    @apply.register
+    def _put_record(self, change: PutRecord) -> None:
+        if change.table not in keys.RECORD_TABLES:
+            raise TargetMissing("table", change.table)
+        if change.value is None:
+            self._transaction.delete(change.table, change.key)
+        else:
+            self._transaction.put(change.table, change.key, change.value)
+
+    # --- images ---
+
+    def _image(self, name: ImageName) -> Image:
+        repository = self._transaction.repository(name.repository)
+        image = None if repository is None else self.ledger.image(repository.id, name.path)
+        if image is None:
+            raise TargetMissing("image", str(name))
+        return image
+
+    def _linked_image(self, name: ImageName, digest: bytes) -> Image:
+        image = self._image(name)
+        if self.ledger.link(image.id, digest) is None:
+            raise TargetMissing("link", f"to {digest.hex()} in {name}")
+        return image
+
+    def _image_or_new(self, name: ImageName) -> Image:
+        repository = self._transaction.repository(name.repository)
+        if repository is None:
+            raise TargetMissing("repository", name.repository)
+        image = self.ledger.image(repository.id, name.path)
+        if image is None:
+            number = self._transaction.take_number(keys.META_IMAGE, 4)
+            image = Image(keys.u32(repository.id) + keys.u32(number), 0, 0, 0)
+        return image
+
+
+def _tag_of(image: bytes, digest: bytes, tag: str) -> bytes:
+    return image + digest + tag.encode()
+
+
+def _referrer_key(image: bytes, digest: bytes, record: Manifest) -> bytes:
+    return image + record.subject + keys.type_hash(record.artifact_type) + digest

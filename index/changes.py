@@ -1,0 +1,241 @@
+"""What a commit may ask for, as data: changes, and the expectations checked with them.
+
+Digests are raw keys (1 byte algorithm ‖ digest): the index does not interpret them. Images are
+named; ids are allocated inside the transaction. Every change and expectation is checked and
+applied in one (child) transaction: all of them, or none.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from index.records import Manifest, Repository
+
+INLINE_LIMIT: Final = 64 << 10  # bytes of a blob kept in the index; manifests are always there
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """`repository` is `storage/repository`; `path` is what follows it in the OCI name."""
+
+    repository: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.path}"
+
+
+class EdgeKind(IntEnum):
+    """Why a manifest needs a child; stored, never interpreted here."""
+
+    CONFIG = 1
+    LAYER = 2
+    CHILD = 3
+
+
+# --- changes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject:
+    """Keep `content` (≤ INLINE_LIMIT for a blob, ≤ the manifest limit otherwise) inline."""
+
+    digest: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceObject:
+    """Make the bytes that `index.placement` laid out for object `id` live; only `cas` says it."""
+
+    digest: bytes
+    id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Let `image` serve `digest`, for at least `lease` seconds though nothing refers to it.
+
+    The object must exist (or be put by an earlier change of the same commit). An existing link
+    keeps its age; its lease only grows.
+    """
+
+    image: ImageName
+    digest: bytes
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """Take the link away, with its tags, its edges, its manifest row and its referrer row."""
+
+    image: ImageName
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutManifest:
+    """Record that `digest` is a manifest of `image`, what it needs and what it refers to.
+
+    `edges` are distinct children with their kinds. `referrer` is the descriptor JSON to list
+    under `record.subject`. An existing row of the same media type stays as it is.
+    """
+
+    image: ImageName
+    digest: bytes
+    record: Manifest
+    edges: tuple[tuple[bytes, EdgeKind], ...] = ()
+    referrer: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTag:
+    """Point `tag` at `digest` (linked in the image), or take it away when None."""
+
+    image: ImageName
+    tag: str
+    digest: bytes | None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStorage:
+    """Create the storage `name` (expect `StorageAbsent` to be told of an existing one)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutRepository:
+    """Create or update `storage/repository`; id and revision are set inside the transaction."""
+
+    name: str
+    record: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Write (or, with None, delete) one row of a table whose values are opaque here."""
+
+    table: str  # one of `index.keys.RECORD_TABLES`: "user", "token", "session", "grant", "setting"
+    key: bytes
+    value: bytes | None = field(repr=False)  # may be a secret's hash
+
+
+Change = (
+    PutObject
+    | PlaceObject
+    | Link
+    | Unlink
+    | PutManifest
+    | SetTag
+    | CreateStorage
+    | PutRepository
+    | PutRecord
+)
+
+
+# --- expectations --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """`image` has a link to `digest` (before this commit's changes)."""
+
+    image: ImageName
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TagIs:
+    """`tag` points at `digest`; None: the tag is absent."""
+
+    image: ImageName
+    tag: str
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagExists:
+    """`tag` is there, whatever it points at."""
+
+    image: ImageName
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestExists:
+    """`digest` has a manifest row in `image`."""
+
+    image: ImageName
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unreferenced:
+    """No edge, tag or manifest row of `image` refers to `digest`."""
+
+    image: ImageName
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoParent:
+    """No manifest of `image` has an edge to `digest`."""
+
+    image: ImageName
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRevision:
+    """The repository exists and nobody changed its settings since they were read."""
+
+    repository: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryAbsent:
+    """No repository has this name."""
+
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageExists:
+    """The storage is there."""
+
+    storage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageAbsent:
+    """No storage has this name."""
+
+    storage: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIs:
+    """The row of an opaque table has exactly this value; None: it is absent."""
+
+    table: str
+    key: bytes
+    value: bytes | None = field(repr=False)
+
+
+Expectation = (
+    Linked
+    | TagIs
+    | TagExists
+    | ManifestExists
+    | Unreferenced
+    | NoParent
+    | RepositoryRevision
+    | RepositoryAbsent
+    | StorageExists
+    | StorageAbsent
+    | RecordIs
+)

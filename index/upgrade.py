@@ -1,0 +1,46 @@
+"""The format version of an index: set on creation, raised step by step, refused when newer."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from index import keys
+from index.errors import FormatUnknown
+from index.transaction import Transaction
+
+Step = Callable[[Transaction], None]
+
+# format n → what makes it n + 1; each runs in the transaction that raises the version
+STEPS: Mapping[int, Step] = {}
+
+
+def read_format(value: bytes | None) -> int:
+    """The format in a `meta` row; 0 for an empty index."""
+    return 0 if value is None else keys.number(value)
+
+
+def upgrade(
+    transaction: Transaction, steps: Mapping[int, Step] = STEPS, newest: int = keys.FORMAT
+) -> None:
+    """Bring the index to `newest`: all steps in this one transaction.
+
+    Raises:
+        FormatUnknown: the index is newer than we are, or a step is missing.
+    """
+    found = read_format(transaction.get("meta", keys.META_FORMAT))
+    if found == 0:
+        _create(transaction, newest)
+        return
+    for number in range(found, newest):
+        if number not in steps:
+            raise FormatUnknown(str(found), newest)
+        steps[number](transaction)
+    if found > newest:
+        raise FormatUnknown(str(found), newest)
+    if found < newest:
+        transaction.put("meta", keys.META_FORMAT, keys.u32(newest))
+
+
+def _create(transaction: Transaction, newest: int) -> None:
+    transaction.put("meta", keys.META_FORMAT, keys.u32(newest))
+    transaction.put("meta", keys.META_STORE, os.urandom(16))
+    transaction.put("meta", keys.META_SECRET, os.urandom(32))
