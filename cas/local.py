@@ -1,0 +1,353 @@
+"""The store in process: one per data directory, behind the seven verbs of `cas.verbs`."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from cas import fsck, layout, recovery, staging, view
+from cas.appender import Appender
+from cas.digest import Digest
+from cas.errors import (
+    BlobUnknown,
+    Busy,
+    CasError,
+    Damaged,
+    DigestMismatch,
+    ObjectTooLarge,
+    StorageFull,
+    StoreFailed,
+    from_system,
+)
+from cas.ingest import hash_file
+from cas.packs import Packs
+from cas.placing import Placer, Staged, Terms
+from cas.sessions import REST, Session, Sessions
+from cas.stats import Stats, stats
+from cas.tasks import background, both
+from cas.verbs import Adopt, Maintenance, Owner, Progress, Report, StoreChange, Upload, View
+from index import keys
+from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
+from index.environment import Environment, open_environment, sync_directory
+from index.errors import ExpectationsFailed, IndexFailed, NoSpace, WriterBusy
+from index.ledger import Clock
+from index.lock import hold_directory
+from index.placement import activate_pack
+from index.records import ChunkAt
+from index.writer import Writer, open_writer
+
+T = TypeVar("T")
+
+MAX_OBJECT: Final = 16 << 20  # bytes of one inline object; the front end's manifest limit is lower
+EXTEND_SECONDS: Final = 1800  # a lease is renewed at most once in this time
+_IN_THREAD: Final = 64 << 10  # bytes whose hashing would hold the event loop for over 40 µs
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How long unreferenced things stay, and when to refuse bytes."""
+
+    grace_seconds: int = 3600
+    lease_seconds: int = 3600
+    upload_expiry_seconds: int = 86400
+    min_free_bytes: int = 64 << 20
+    housekeeping_seconds: float = 60.0
+
+
+class LocalStore:
+    """`cas.verbs.Store` in process. Made by `open_store`."""
+
+    def __init__(self, root: Path, settings: StoreSettings, parts: "_Parts") -> None:
+        self._root = root
+        self._settings = settings
+        self._environment = parts.environment
+        self._writer = parts.writer
+        self._sessions = parts.sessions
+        self._appender = parts.appender
+        self._packs = Packs(root, partial(_chunks, parts.environment))
+        self._placer = Placer(root, parts.environment, parts.writer, parts.appender)
+        self._failure: str | None = None
+        self._failed = trio.Event()
+        self.now: Callable[[], float] = time.time  # replaced by tests that need another day
+
+    # --- reads ---
+
+    def read(self, look: Callable[[View], T]) -> T:
+        """See `cas.verbs.Store`."""
+        try:
+            return view.read(self._environment, self._packs, look)
+        except IndexFailed as error:
+            raise self._failed_by(error.reason) from error
+
+    # --- uploads ---
+
+    async def stage(
+        self, owner: Owner, *, session: str | None = None, key: str | None = None
+    ) -> tuple[Upload, bool]:
+        """See `cas.verbs.Store`."""
+        try:
+            return await self._sessions.stage(owner, session, key)
+        except OSError as error:
+            raise from_system(error, layout.UPLOADS) from error
+
+    async def wait_grown(self, upload: Upload, offset: int) -> int:
+        """See `cas.verbs.Store`."""
+        return await self._sessions.follow(upload).wait_grown(offset)
+
+    # --- commits ---
+
+    async def commit(
+        self, changes: Sequence[StoreChange], expectations: Sequence[Expectation] = ()
+    ) -> int:
+        """See `cas.verbs.Store`. Once it began to write it is not cancelled."""
+        if self.failure is not None:
+            raise self._failed_by(self.failure)
+        adopted = [change for change in changes if isinstance(change, Adopt)]
+        plain = [change for change in changes if not isinstance(change, Adopt)]
+        for change in plain:
+            if isinstance(change, PutObject):
+                await _check_content(change)
+        terms = Terms(plain, expectations, self._clock)
+        try:
+            return await self._commit(adopted, terms)
+        except (IndexFailed, StoreFailed, NoSpace, WriterBusy, OSError) as error:
+            raise self._meaning(error) from error
+
+    async def _commit(self, adopted: list[Adopt], terms: Terms) -> int:
+        if not adopted:
+            return await self._writer.write(terms.apply)
+        (adopt,) = adopted  # one upload a commit: that is all the protocol ever needs
+        return await self._adopt(adopt, terms)
+
+    async def _adopt(self, adopt: Adopt, terms: Terms) -> int:
+        """Shielded: a client that leaves now finds its upload either committed or as it was."""
+        session = self._sessions.find(adopt.owner, adopt.upload)
+        with trio.CancelScope(shield=True):
+            await self._sessions.seal(session)
+            try:
+                await self._check_upload(session, adopt.digest)
+                revision = await self._place(session, adopt.digest, terms)
+            except DigestMismatch:
+                with suppress(CasError):  # bytes that cannot be freed now expire later
+                    self._sessions.discard(session)
+                raise
+            except (StoreFailed, IndexFailed):
+                raise  # it stays sealed: only recovery knows what was committed
+            except Exception:
+                self._sessions.unseal(session)  # the client may go on with it
+                raise
+            self._sessions.forget(session, is_committed=True)
+        return revision
+
+    async def _check_upload(self, session: Session, expected: Digest) -> None:
+        """Hash to the end and sync, side by side; small ones are synced with the index."""
+        finish = partial(self._sessions.finish, session)
+        if session.size > INLINE_LIMIT:
+            await both(partial(self._sync, session), finish)
+        else:
+            await finish()
+        actual = session.ingest.digest()
+        if expected.algorithm != actual.algorithm:
+            actual = await trio.to_thread.run_sync(_hash_again, session, expected.algorithm)
+        if actual != expected:
+            raise DigestMismatch(expected, actual)
+
+    async def _sync(self, session: Session) -> None:
+        try:
+            await trio.to_thread.run_sync(staging.sync, session.path)
+        except StoreFailed:
+            # The kernel has forgotten which bytes are not on disk: nobody may go on with them.
+            with suppress(CasError):
+                self._sessions.discard(session)
+            raise
+
+    async def _place(self, session: Session, digest: Digest, terms: Terms) -> int:
+        if session.size <= INLINE_LIMIT:
+            put = PutObject(digest.key, session.path.read_bytes())
+            revision = await self._writer.write(lambda t: terms.apply(t, put))
+            with suppress(OSError):  # it is committed
+                staging.remove(session.path)
+            return revision
+        staged = Staged(session.id, session.path, digest, session.ingest.chunks)
+        return await self._placer.place(staged, terms)
+
+    async def extend(self, image: ImageName, digest: Digest) -> None:
+        """See `cas.verbs.Store`."""
+        lease = self._settings.lease_seconds
+        due = int(self.now()) + max(lease - EXTEND_SECONDS, lease // 2)
+        if not lease or self.read(lambda v: _lease_of(v, image, digest)) >= due:
+            return
+        try:
+            await self.commit([Link(image, digest.key, lease)], [Linked(image, digest.key)])
+        except ExpectationsFailed:
+            raise BlobUnknown(digest) from None  # to extend a link never makes one
+
+    # --- maintenance ---
+
+    async def stats(self) -> Stats:
+        """What is stored and what that saves."""
+        count = partial(stats, root=self._root)
+        try:
+            return await trio.to_thread.run_sync(self._environment.read, count)
+        except OSError as error:
+            raise from_system(error, "the data directory") from error
+
+    async def maintain(self, kind: Maintenance) -> AsyncIterator[Progress | Report]:
+        """See `cas.verbs.Store`."""
+        if kind != "fsck":
+            raise ValueError(kind)
+        yield Progress("index and packs", 0)
+        try:
+            report = await trio.to_thread.run_sync(fsck.run, self._environment, self._root)
+        except OSError as error:
+            raise from_system(error, "the data directory") from error
+        yield report
+
+    @property
+    def failure(self) -> str | None:
+        """Why the store can not go on; None while all is well."""
+        return self._failure or self._writer.failure or self._appender.failure
+
+    async def keep_house(self) -> None:
+        """Expire abandoned uploads and dead readers, until cancelled."""
+        while True:
+            await trio.sleep(self._settings.housekeeping_seconds)
+            if self.failure is not None:  # found out by a tidy-up, which nobody waits for
+                self._failed_by(self.failure)
+            self._sessions.rest(REST)
+            with suppress(OSError):  # too many open files: the next round comes
+                await self._sessions.expire(self._settings.upload_expiry_seconds)
+                await trio.to_thread.run_sync(self._environment.check_readers)
+
+    async def watch(self) -> None:
+        """Raise StoreFailed as soon as the store can not go on: the process must end."""
+        await self._failed.wait()
+        raise StoreFailed(self.failure or "unknown")
+
+    def close(self) -> None:
+        """Close idle descriptors."""
+        self._packs.close()
+
+    def _clock(self) -> Clock:
+        return Clock(int(self.now()), self._settings.grace_seconds)
+
+    def _meaning(
+        self, error: IndexFailed | StoreFailed | NoSpace | WriterBusy | OSError
+    ) -> CasError:
+        """What a commit's failure means to who asked; a fatal one ends the store."""
+        match error:
+            case IndexFailed() | StoreFailed():
+                return self._failed_by(error.reason)
+            case NoSpace():
+                return StorageFull(0, 0)
+            case WriterBusy():
+                return Busy("the write queue")
+            case OSError():
+                found = from_system(error, "the data directory")
+                return self._failed_by(str(found)) if isinstance(found, Damaged) else found
+
+    def _failed_by(self, reason: str) -> StoreFailed:
+        """Note why the store can not go on; `watch` ends the process."""
+        self._failure = self._failure or reason
+        self._failed.set()
+        return StoreFailed(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a store is made of."""
+
+    environment: Environment
+    writer: Writer
+    sessions: Sessions
+    appender: Appender
+
+
+@asynccontextmanager
+async def open_store(
+    root: Path, settings: StoreSettings | None = None
+) -> AsyncIterator[LocalStore]:
+    """Open (or create) the data directory `root`, recover it, and serve it for a block.
+
+    Raises:
+        DirectoryHeld: another server has it.
+        FormatUnknown: a newer version wrote it.
+        StoreFailed: out of the block, when a sync or the index failed while it ran.
+    """
+    settings = settings or StoreSettings()
+    for directory in reversed([path for path in (root, *root.parents) if not path.exists()]):
+        directory.mkdir(mode=0o700 if directory == root else 0o777, exist_ok=True)
+        sync_directory(directory.parent)  # the rest is synced by recovery
+    for directory in (root / layout.PACKS, root / layout.UPLOADS):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    with (
+        hold_directory(root),
+        open_environment(root / layout.INDEX) as environment,
+        open_writer(environment) as writer,
+    ):
+        active = await recovery.recover(root, environment, writer)
+        secret = environment.read(lambda v: v.get("meta", keys.META_SECRET)) or b""
+        appender = Appender(root, active, partial(_activate, writer))
+        store: LocalStore | None = None
+        try:
+            async with Sessions.open(root, secret, settings.min_free_bytes) as sessions:
+                store = LocalStore(root, settings, _Parts(environment, writer, sessions, appender))
+                async with background(appender.run, store.keep_house, store.watch):
+                    yield store
+        except BaseExceptionGroup as group:
+            if store is None or store.failure is None:
+                raise
+            raise StoreFailed(store.failure) from group  # that is why all else ended
+        finally:
+            if store is not None:
+                store.close()
+
+
+async def _activate(writer: Writer, pack: int) -> int:
+    following = recovery.new_pack()
+    await writer.write(partial(activate_pack, pack=pack, following=following))
+    return following
+
+
+async def _check_content(change: PutObject) -> None:
+    """Check an inline object against its digest.
+
+    Raises:
+        DigestMismatch, ObjectTooLarge.
+    """
+    if len(change.content) > MAX_OBJECT:
+        raise ObjectTooLarge(len(change.content), MAX_OBJECT)
+    expected = Digest(change.digest)
+    hashing = partial(Digest.of, change.content, expected.algorithm)
+    if len(change.content) <= _IN_THREAD:
+        actual = hashing()
+    else:
+        actual = await trio.to_thread.run_sync(hashing)
+    if actual != expected:
+        raise DigestMismatch(expected, actual)
+
+
+def _chunks(
+    environment: Environment, pack: int, start: int, stop: int
+) -> list[tuple[int, ChunkAt]]:
+    return environment.read(lambda v: list(v.iter_chunks_over(pack, start, stop)))
+
+
+def _hash_again(session: Session, algorithm: str) -> Digest:
+    descriptor = os.open(session.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return hash_file(descriptor, session.size, algorithm)
+    finally:
+        os.close(descriptor)
+
+
+def _lease_of(v: View, image: ImageName, digest: Digest) -> int:
+    row = v.image(image)
+    link = None if row is None else v.link(row.id, digest.key)
+    return 0 if link is None else link.lease

@@ -1,0 +1,234 @@
+"""Pack files: descriptors for readers, adoption of uploads, appends of what is mostly known.
+
+A reader's open descriptor is its lease: the kernel keeps the bytes whatever is unlinked.
+Descriptors are shared and counted; up to MAX_IDLE stay open, least recently used first out.
+"""
+
+import os
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from cas import layout
+from cas.errors import Damaged, from_system
+from cas.verified import Chunks, Verified
+from index.environment import sync_directory
+from index.linux import punch_hole
+from index.records import Extent
+
+MAX_IDLE: Final = 256  # open descriptors without a reader
+_PAGE: Final = 4096
+
+
+class Descriptor:
+    """An open pack and how many blobs hold it."""
+
+    __slots__ = ("number", "pack", "users", "verified")
+
+    def __init__(self, pack: int, number: int) -> None:
+        self.pack = pack
+        self.number = number
+        self.users = 0
+        self.verified = Verified()
+
+
+class Packs:
+    """The open packs of one data directory; used from the event loop's thread only."""
+
+    def __init__(self, root: Path, chunks: Chunks) -> None:
+        self.root = root
+        self.chunks = chunks
+        self._open: OrderedDict[int, Descriptor] = OrderedDict()
+        self._idle = MAX_IDLE
+
+    def held(self, pack: int) -> Descriptor | None:
+        """The pack's descriptor, if it is open: it was so before the caller's look."""
+        descriptor = self._open.get(pack)
+        if descriptor is not None:
+            self._open.move_to_end(pack)
+        return descriptor
+
+    def hold(self, pack: int) -> Descriptor | None:
+        """Open a pack for the next look and count it up; None when its file is not there.
+
+        Raises:
+            Busy, Damaged: it is there, but cannot be opened.
+        """
+        descriptor = self._open.get(pack)
+        if descriptor is None:
+            try:
+                number = os.open(layout.pack_path(self.root, pack), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise from_system(error, f"pack {pack:016x}") from error
+            descriptor = self._open[pack] = Descriptor(pack, number)
+        descriptor.users += 1
+        self._close_idle()
+        return descriptor
+
+    def release(self, descriptor: Descriptor) -> None:
+        """Let go of a descriptor that was counted up."""
+        descriptor.users -= 1
+        self._close_idle()
+
+    def close(self) -> None:
+        """Close what no reader holds, and from now on whatever the last reader lets go."""
+        self._idle = 0
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        if len(self._open) <= self._idle:
+            return
+        for pack in [p for p, d in self._open.items() if d.users == 0]:
+            os.close(self._open.pop(pack).number)
+            if len(self._open) <= self._idle:
+                return
+
+
+class PackBlob:
+    """Bytes of one object in packs (`cas.verbs.Blob`)."""
+
+    def __init__(self, packs: Packs, size: int, runs: Sequence[tuple[int, Extent]]) -> None:
+        self.size = size
+        self.extents = len(runs)
+        self._packs = packs
+        self._starts = [start for start, _ in runs]
+        self._runs = [extent for _, extent in runs]
+        self._held: dict[int, Descriptor] = {}
+
+    def hold(self) -> list[int]:
+        """Count up every pack's descriptor; returns the packs that are not open (then none is)."""
+        packs = {extent.pack for extent in self._runs}
+        found = {pack: self._packs.held(pack) for pack in packs}
+        missing = [pack for pack, descriptor in found.items() if descriptor is None]
+        if not missing:
+            self._held = {pack: d for pack, d in found.items() if d is not None}
+            for descriptor in self._held.values():
+                descriptor.users += 1
+        return missing
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See `cas.verbs.Blob`."""
+        stop = min(stop, self.size)
+        index = _last_at_or_before(self._starts, start)
+        parts: list[bytes] = []
+        while start < stop:
+            extent, skip = self._runs[index], start - self._starts[index]
+            length = min(extent.length - skip, stop - start)
+            parts.append(self._read_run(extent.pack, extent.offset + skip, length))
+            start += length
+            index += 1
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_run(self, pack: int, offset: int, length: int) -> bytes:
+        try:
+            return self._read_checked(pack, offset, length)
+        except OSError as error:
+            raise from_system(error, f"pack {pack:016x}") from error
+
+    def _read_checked(self, pack: int, offset: int, length: int) -> bytes:
+        held = self._held[pack]
+        held.verified.ensure(pack, held.number, (offset, offset + length), self._packs.chunks)
+        data = b""
+        while len(data) < length:
+            more = os.pread(held.number, length - len(data), offset + len(data))
+            if not more:
+                raise Damaged(f"pack {pack:016x}", f"ends at {offset + len(data)}: bytes are lost")
+            data = data + more if data else more
+        return data
+
+    def close(self) -> None:
+        """See `cas.verbs.Blob`."""
+        held, self._held = self._held, {}
+        for descriptor in held.values():
+            self._packs.release(descriptor)
+
+    def __enter__(self) -> "PackBlob":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class InlineBlob:
+    """Bytes of one object that lives in the index (`cas.verbs.Blob`)."""
+
+    extents = 0
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.size = len(content)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """See `cas.verbs.Blob`."""
+        return self._content[start:stop]
+
+    def close(self) -> None:
+        """See `cas.verbs.Blob`."""
+
+    def __enter__(self) -> "InlineBlob":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _last_at_or_before(starts: list[int], offset: int) -> int:
+    return bisect_right(starts, offset) - 1
+
+
+# --- whole files: sync, for a thread -------------------------------------------------------
+
+
+def adopt(root: Path, session: str, pack: int) -> None:
+    """Give a sealed, synced upload its second name, as a pack, durably. Doing it twice is fine.
+
+    Raises:
+        IndexFailed: the name could not be synced.
+        OSError: it has no second name.
+    """
+    with suppress(FileExistsError):
+        os.link(layout.upload_path(root, session), layout.pack_path(root, pack))
+    try:
+        sync_directory(root / layout.PACKS)  # the other name may be there and yet not be durable
+    except OSError:
+        disown(root, pack)
+        raise
+
+
+def disown(root: Path, pack: int) -> None:
+    """Take an adopted upload's second name away again."""
+    layout.pack_path(root, pack).unlink(missing_ok=True)
+
+
+def punch_dead(root: Path, pack: int, used: Sequence[tuple[int, int]], size: int) -> None:
+    """Free the whole pages of a pack outside `used` (offset, length), which is sorted.
+
+    No extent covers them, so no reader ever asks for them; a crash before leaves them as dead
+    bytes for a rewrite. See docs/design/0002-punch-after-commit.md.
+    """
+    gaps: list[tuple[int, int]] = []
+    end = 0
+    for offset, length in (*used, (size, 0)):
+        first, last = -(-end // _PAGE) * _PAGE, offset // _PAGE * _PAGE
+        if last > first:
+            gaps.append((first, last - first))
+        end = offset + length
+    if gaps:
+        with suppress(OSError):  # the object is committed: a disk that cannot punch keeps them
+            _punch(layout.pack_path(root, pack), gaps)
+
+
+def _punch(path: Path, gaps: list[tuple[int, int]]) -> None:
+    path.chmod(0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, 0o400)
+        for offset, length in gaps:
+            punch_hole(descriptor, offset, length)
+    finally:
+        os.close(descriptor)

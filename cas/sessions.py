@@ -1,0 +1,319 @@
+"""Upload sessions: who may go on with which, how far each is hashed, who waits for it.
+
+Bytes are appended by the caller and hashed by HASHERS tasks that follow the files; `append` waits
+while more than LAG bytes of its upload are not hashed yet, so memory and the page cache stay small.
+"""
+
+import math
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Self
+
+import trio
+
+from cas import layout, staging
+from cas.errors import Busy, CasError, UploadSealed, UploadUnknown, from_system
+from cas.ingest import SEGMENT, Desk, Ingest
+from cas.tasks import background
+from cas.verbs import Owner, Upload
+
+HASHERS: Final = 4  # uploads hashed at once; each holds 8 MiB and two threads
+LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
+BATCH: Final = SEGMENT  # bytes worth three hops to threads; an opaque chunk, so none is read twice
+REST: Final = 900.0  # seconds without a request after which a session is only a file
+TURN: Final = 32 << 20  # bytes of one upload before the next one gets its turn
+
+
+class Session:
+    """One staged upload (`cas.verbs.Upload`)."""
+
+    def __init__(self, sessions: "Sessions", session: str, size: int) -> None:
+        self.id = session
+        self.size = size
+        self.path = layout.upload_path(sessions.root, session)
+        self.ingest = Ingest(layout.session_algorithm(session))
+        self.key: str | None = None
+        self.is_sealed = False  # no append may begin
+        self.is_whole = False  # and none is under way: `size` is final
+        self.is_finished = False  # hashed and cut to the end
+        self.is_queued = False
+        self.is_committed = False
+        self.fault: CasError | None = None  # why it ended or could not be hashed
+        self.used_at = trio.current_time()
+        self._sessions = sessions
+        self._changed = trio.Event()
+
+    @property
+    def unhashed(self) -> int:
+        """Bytes that arrived and are not hashed yet."""
+        return self.size - self.ingest.hashed
+
+    async def append(self, offset: int, data: bytes | bytearray | memoryview) -> int:
+        """See `cas.verbs.Upload`."""
+        return await self._sessions.append(self, offset, data)
+
+    async def cancel(self) -> None:
+        """See `cas.verbs.Upload`."""
+        await self._sessions.end(self)
+
+    def tell(self) -> None:
+        """Wake everybody who waits for this session to change."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_changed(self) -> None:
+        """Wait for the next change.
+
+        Raises:
+            UploadUnknown: the session ended; or what went wrong with it.
+        """
+        if self.fault is None:
+            await self._changed.wait()
+        self.check()
+
+    async def wait_grown(self, offset: int) -> int:
+        """See `cas.verbs.Store`."""
+        while self.size <= offset and not self.is_committed:
+            self.check()
+            await self._changed.wait()
+        return self.size
+
+    @property
+    def is_ended(self) -> bool:
+        """Committed, cancelled or expired."""
+        return isinstance(self.fault, UploadUnknown)
+
+    def check(self) -> None:
+        """Raise what ended the session or keeps it from being hashed, if anything does."""
+        if self.is_ended:
+            raise UploadUnknown(self.id)
+        fault = self.fault
+        if isinstance(fault, Busy):
+            self.fault = None  # told once: whoever comes next may find that it has passed
+        if fault is not None:
+            raise fault
+
+    def restart_hashing(self) -> None:
+        """Forget what was hashed: the last chunk was cut, and now more bytes may follow."""
+        self.ingest = Ingest(layout.session_algorithm(self.id))
+        self.is_finished = False
+        if not self.is_ended:
+            self.fault = None  # a file that could not be read is read again
+
+
+class Sessions:
+    """All sessions of one data directory. Made by `open_sessions`."""
+
+    def __init__(self, root: Path, secret: bytes, min_free: int) -> None:
+        self.root = root
+        self._secret = secret
+        self._min_free = min_free
+        self._open: dict[str, Session] = {}
+        self._keys: dict[str, Session] = {}
+        # Each session is in the queue at most once, so the sessions bound it.
+        self._queue, self._turns = trio.open_memory_channel[Session](math.inf)
+        self._writers = trio.CapacityLimiter(8)  # appends that block on the disk at once
+        self._hashing = trio.CapacityLimiter(2 * HASHERS)
+
+    async def stage(
+        self, owner: Owner, session: str | None, key: str | None
+    ) -> tuple[Session, bool]:
+        """See `cas.verbs.Store.stage`."""
+        if session is not None:
+            return self.find(owner, session), False
+        if key is not None and key in self._keys:
+            return self._keys[key], False
+        staging.check_space(self.root, self._min_free)
+        name = layout.session_id(self._secret, owner, os.urandom(16))
+        found = Session(self, name, 0)
+        staging.create(found.path)
+        self._open[name] = found
+        if key is not None:
+            found.key = key
+            self._keys[key] = found
+        return found, True
+
+    def find(self, owner: Owner, session: str) -> Session:
+        """The session of this owner, from memory or, after a restart, from its file.
+
+        Raises:
+            UploadUnknown: it is another's, or ended.
+        """
+        layout.check_session(self._secret, owner, session)
+        found = self._open.get(session)
+        if found is None:
+            size = staging.size_of(layout.upload_path(self.root, session))
+            found = self._open[session] = Session(self, session, size)
+        found.used_at = trio.current_time()
+        found.check()
+        return found
+
+    async def append(
+        self, session: Session, offset: int, data: bytes | bytearray | memoryview
+    ) -> int:
+        """See `cas.verbs.Upload.append`."""
+        while session.unhashed > LAG:
+            self._queue_turn(session)
+            await session.wait_changed()
+        session.check()
+        if session.is_sealed:
+            raise UploadSealed(session.id)
+        staging.check_space(self.root, self._min_free)
+        try:
+            size = await trio.to_thread.run_sync(
+                staging.append, session.path, offset, data, limiter=self._writers
+            )
+        except CasError:
+            with suppress(UploadUnknown):
+                session.size = staging.size_of(session.path)  # what fitted before the error is kept
+            raise
+        session.used_at = trio.current_time()
+        session.size = max(session.size, size)  # two threads may report in the other order
+        if session.unhashed >= BATCH:
+            self._queue_turn(session)
+        session.tell()
+        return session.size
+
+    async def end(self, session: Session) -> None:
+        """End a session and free its bytes.
+
+        Raises:
+            UploadSealed: it is being committed.
+            UploadUnknown: it ended already.
+        """
+        if session.is_ended:
+            raise UploadUnknown(session.id)
+        if session.is_sealed:
+            raise UploadSealed(session.id)
+        self.discard(session)
+
+    def discard(self, session: Session) -> None:
+        """Drop a session and its bytes."""
+        self.forget(session)
+        try:
+            staging.remove(session.path)
+        except OSError as error:
+            raise from_system(error, f"upload {session.id}") from error
+
+    def forget(self, session: Session, *, is_committed: bool = False) -> None:
+        """Drop a session that was committed or is being cancelled; those who wait are told."""
+        session.is_committed = is_committed
+        self._open.pop(session.id, None)
+        if session.key is not None and self._keys.get(session.key) is session:
+            del self._keys[session.key]
+        session.fault = UploadUnknown(session.id)
+        session.tell()
+
+    def follow(self, upload: Upload) -> Session:
+        """The session behind what `stage` gave."""
+        if not isinstance(upload, Session):
+            raise UploadUnknown(upload.id)
+        return upload
+
+    async def seal(self, session: Session) -> None:
+        """Refuse further appends, here and in the file.
+
+        Raises:
+            UploadSealed: another request is committing it.
+        """
+        session.check()
+        if session.is_sealed:
+            raise UploadSealed(session.id)
+        session.is_sealed = True
+        try:
+            session.size = await trio.to_thread.run_sync(staging.seal, session.path)
+        except BaseException:
+            session.is_sealed = False  # cancelled too: then it was not sealed
+            raise
+        session.is_whole = True
+
+    def unseal(self, session: Session) -> None:
+        """Let a session go on after a commit that failed; its bytes are hashed anew.
+
+        One whose adoption could not be undone stays sealed until the next start.
+        """
+        session.restart_hashing()
+        session.is_sealed = session.is_whole = False
+        session.is_sealed = not staging.unseal(session.path)
+
+    async def finish(self, session: Session) -> None:
+        """Wait until a sealed session is hashed and cut to its end."""
+        while not session.is_finished:
+            self._queue_turn(session)
+            await session.wait_changed()
+
+    async def expire(self, age: float) -> int:
+        """End sessions without an append for `age` seconds; returns how many."""
+        uploads = self.root / layout.UPLOADS
+        before = time.time() - age
+        stale = await trio.to_thread.run_sync(lambda: list(staging.iter_stale(uploads, before)))
+        expired = 0
+        for name in stale:
+            with suppress(OSError, CasError):  # one that cannot be removed is tried again
+                if await trio.to_thread.run_sync(staging.remove_stale, uploads / name, before):
+                    expired += 1
+                    if name in self._open:
+                        self.forget(self._open[name])
+        return expired
+
+    def rest(self, idle: float) -> int:
+        """Forget in memory what nobody used for `idle` seconds; the files stay, to be found again.
+
+        What was hashed of them is hashed anew then: a state cannot be saved. Returns how many.
+        """
+        before = trio.current_time() - idle
+        resting = [
+            session
+            for session in self._open.values()
+            if session.used_at < before
+            and session.key is None  # its followers wait for this very session
+            and not (session.is_sealed or session.is_queued)
+        ]
+        for session in resting:
+            del self._open[session.id]
+        return len(resting)
+
+    # --- hashing ---
+
+    def _queue_turn(self, session: Session) -> None:
+        if not session.is_queued and session.fault is None:
+            session.is_queued = True
+            self._queue.send_nowait(session)
+
+    async def hash_turns(self) -> None:
+        """One hashing task: sessions take turns."""
+        desk = Desk(self._hashing)
+        async for session in self._turns:
+            try:
+                await self._take_turn(session, desk)
+            except FileNotFoundError:
+                session.fault = UploadUnknown(session.id)
+            except OSError as error:  # told to whoever waits for it
+                session.fault = session.fault or from_system(error, f"upload {session.id}")
+            session.is_queued = False
+            session.tell()
+            if session.unhashed >= BATCH:
+                self._queue_turn(session)
+
+    async def _take_turn(self, session: Session, desk: Desk) -> None:
+        descriptor = os.open(session.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stop = min(session.size, session.ingest.hashed + TURN)
+            if session.is_whole and stop == session.size:
+                await session.ingest.finish(descriptor, stop, desk)
+                session.is_finished = True
+            else:
+                await session.ingest.advance(descriptor, stop, desk)
+        finally:
+            os.close(descriptor)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, root: Path, secret: bytes, min_free: int) -> AsyncIterator[Self]:
+        """Sessions with their hashing tasks, for the length of a block."""
+        sessions = cls(root, secret, min_free)
+        async with background(*[sessions.hash_turns] * HASHERS):
+            yield sessions

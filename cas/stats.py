@@ -1,0 +1,83 @@
+"""What is stored and what that saves; one snapshot, for a thread.
+
+`logical` counts every live object once; `stored` is what their chunks and inline bytes take; `disk`
+what the file system says. `linked` counts an object once in each repository that links it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cas import layout
+from index.records import Object
+from index.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStats:
+    """One repository; sizes in bytes, each distinct digest once."""
+
+    name: str
+    linked: int
+    images: int
+    manifests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The whole store; sizes in bytes."""
+
+    logical: int  # Σ size of live objects
+    stored: int  # live chunk bytes in packs + inline bytes
+    disk: int  # blocks of packs, uploads and index
+    objects: int
+    extents: int
+    chunks: int
+    packs: int
+    uploads: int
+    repositories: tuple[RepositoryStats, ...]
+
+    @property
+    def dedup_ratio(self) -> float:
+        """Logical / stored; 1.0 for an empty store."""
+        return self.logical / self.stored if self.stored else 1.0
+
+
+def stats(view: View, root: Path) -> Stats:
+    """Count; blocks for a time that grows with the number of objects and packs."""
+    logical = inline = 0
+    for _, value in view.scan("object"):
+        row = Object.decode(value)
+        logical += row.size
+        if view.inline(row.id) is not None:
+            inline += row.size
+    uploads = list((root / layout.UPLOADS).iterdir())
+    return Stats(
+        logical=logical,
+        stored=inline + sum(pack.live for _, pack in view.iter_packs()),
+        disk=sum(_blocks(path) for folder in _FOLDERS for path in (root / folder).iterdir()),
+        objects=view.entries("object"),
+        extents=view.entries("extent"),
+        chunks=view.entries("chunk"),
+        packs=view.entries("pack"),
+        uploads=len(uploads),
+        repositories=tuple(_repositories(view)),
+    )
+
+
+_FOLDERS = (layout.PACKS, layout.UPLOADS, layout.INDEX)
+
+
+def _repositories(view: View) -> list[RepositoryStats]:
+    rows = []
+    for name, repository in view.iter_repositories():
+        usage = view.usage(repository.id)
+        rows.append(RepositoryStats(name, usage.linked, usage.images, usage.manifests))
+    return rows
+
+
+def _blocks(path: Path) -> int:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0  # ended meanwhile
+    return status.st_blocks * 512 // status.st_nlink

@@ -1,0 +1,180 @@
+"""The seven verbs by which everything above reaches bytes and references.
+
+Two implementations stand behind them: `cas.local` in process, and (later) a Unix socket to the
+daemon. `tests/conformance` holds one suite for all. Neither LMDB nor file descriptors appear here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self, TypeVar
+
+from cas.digest import Digest
+from index.changes import Change, Expectation, ImageName
+from index.view import View as IndexView
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who may go on with an upload: one principal in one image. Both are in the session's MAC."""
+
+    image: ImageName
+    principal: str
+    algorithm: str = "sha256"  # hashed while the bytes arrive; any other is hashed again at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Turn what `upload` holds into the object `digest` (a change, with those of `index.changes`).
+
+    Fails with DigestMismatch when the bytes hash to something else; the session is then gone.
+    After any other failure the session can be resumed.
+    """
+
+    upload: str  # the session id
+    digest: Digest
+    owner: Owner
+
+
+StoreChange = Change | Adopt
+
+
+Maintenance = Literal["fsck"]  # gc, scrub and backup come with collection
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far maintenance is: `done` rows of `stage` so far."""
+
+    stage: str
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What maintenance found. `drift` has a sentence for everything that is not as it must be."""
+
+    checked: dict[str, int]
+    drift: list[str]
+
+
+class Blob(Protocol):
+    """Bytes of one object, held open: they stay readable whatever is deleted meanwhile."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole object."""
+
+    @property
+    def extents(self) -> int:
+        """How many runs of pack bytes what was opened has; 0 when it lives inline in the index."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` (clamped to the size); blocks on the disk: call it in a thread.
+
+        Raises:
+            Damaged: the bytes are missing or are not what was stored.
+        """
+
+    def close(self) -> None:
+        """Let go; a second close does nothing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class View(IndexView, ABC):
+    """A read snapshot: everything of `index.view.View`, and `open`. Valid only within `read`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def open(self, digest: Digest, start: int = 0, stop: int | None = None) -> Blob:
+        """Hold the object's bytes open beyond the snapshot; the caller closes the blob.
+
+        Only `start` to `stop` (None: the end) may be read of it: a range costs what it covers.
+
+        Raises:
+            BlobUnknown: nothing live under this digest.
+        """
+
+
+class Upload(Protocol):
+    """A resumable session, durable against a crash of the process; `id` goes into its Location."""
+
+    @property
+    def id(self) -> str:
+        """The session id: nonce, algorithm and MAC, in lower-case hex."""
+
+    @property
+    def size(self) -> int:
+        """Bytes held so far: the offset at which the next append must begin."""
+
+    async def append(self, offset: int, data: bytes | bytearray | memoryview) -> int:
+        """Append at most a few MiB at `offset`; returns the new size.
+
+        Waits while too much of this upload is not hashed yet (that is the back-pressure).
+
+        Raises:
+            OffsetMismatch: `offset` is not the size; nothing was written.
+            UploadUnknown: cancelled, expired or committed meanwhile.
+            UploadSealed: it is being committed.
+            StorageFull: what fitted is kept; `size` says how much.
+        """
+
+    async def cancel(self) -> None:
+        """End the session and free its bytes; a second cancel raises UploadUnknown."""
+
+
+class Store(Protocol):
+    """All seven verbs. Every error is of `cas.errors` or `index.errors`."""
+
+    def read(self, look: Callable[[View], T]) -> T:
+        """Run `look` on one snapshot and return what it returns; it may be run more than once.
+
+        `look` is sync, has no side effects but opening blobs, and keeps nothing of the view.
+        """
+
+    async def stage(
+        self, owner: Owner, *, session: str | None = None, key: str | None = None
+    ) -> tuple[Upload, bool]:
+        """Begin an upload, or find one: by its `session` id, or by a single-flight `key`.
+
+        The bool says whether the caller is the one who appends (the owner of a new session or key).
+
+        Raises:
+            UploadUnknown: `session` is not of this owner, or ended.
+            StorageFull: below the free-space watermark.
+        """
+
+    async def wait_grown(self, upload: Upload, offset: int) -> int:
+        """Wait until `upload` holds more than `offset` bytes or ended; returns its size.
+
+        Raises:
+            UploadUnknown: it was cancelled or expired; with a key, ownership passes on by `stage`.
+        """
+
+    async def commit(
+        self, changes: Sequence[StoreChange], expectations: Sequence[Expectation] = ()
+    ) -> int:
+        """Apply all changes or none, durably; returns the revision of the index.
+
+        Raises:
+            ExpectationsFailed: by name, all that did not hold.
+            DigestMismatch, UploadUnknown, OffsetMismatch, ObjectTooLarge, TargetMissing,
+            StorageFull, Busy, StoreFailed.
+        """
+
+    async def extend(self, image: ImageName, digest: Digest) -> None:
+        """Renew the lease of a link that nothing refers to, at most once per 30 minutes.
+
+        Raises:
+            BlobUnknown: the image has no such link; none is made.
+        """
+
+    def maintain(self, kind: Maintenance) -> AsyncIterator[Progress | Report]:
+        """Run one kind of maintenance; yields progress, and last its report."""
+        ...

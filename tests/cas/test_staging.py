@@ -1,0 +1,228 @@
+import errno
+import fcntl
+import os
+import threading
+
+import pytest
+
+from cas import staging
+from cas.errors import (
+    Busy,
+    Damaged,
+    OffsetMismatch,
+    StorageFull,
+    StoreFailed,
+    UploadSealed,
+    UploadUnknown,
+)
+from tests.anomaly import replaced
+
+
+@pytest.fixture
+def upload(tmp_path):
+    path = tmp_path / "upload"
+    staging.create(path)
+    return path
+
+
+def failing(code: int):
+    def wrap(name, call):
+        def fail(*args, **kwargs):
+            raise OSError(code, os.strerror(code))
+
+        return fail
+
+    return wrap
+
+
+def test_an_upload_is_made_once(upload):
+    with pytest.raises(FileExistsError):
+        staging.create(upload)
+
+    assert upload.stat().st_mode & 0o777 == 0o600
+
+
+def test_bytes_are_appended_at_the_end(upload):
+    assert staging.append(upload, 0, b"abc") == 3
+    assert staging.append(upload, 3, memoryview(b"de")) == 5
+    assert staging.append(upload, 5, b"") == 5
+
+    assert upload.read_bytes() == b"abcde"
+    assert staging.size_of(upload) == 5
+
+
+@pytest.mark.parametrize("offset", [0, 2, 4])
+def test_an_append_elsewhere_writes_nothing(upload, offset):
+    staging.append(upload, 0, b"abc")
+
+    with pytest.raises(OffsetMismatch):
+        staging.append(upload, offset, b"x")
+
+    assert upload.read_bytes() == b"abc"
+
+
+def test_a_sealed_upload_takes_nothing_until_it_is_unsealed(upload):
+    staging.append(upload, 0, b"abc")
+
+    assert staging.seal(upload) == 3
+    with pytest.raises(UploadSealed):
+        staging.append(upload, 3, b"x")
+    staging.unseal(upload)
+
+    assert staging.append(upload, 3, b"x") == 4
+
+
+def test_a_missing_upload_is_unknown(tmp_path):
+    missing = tmp_path / "missing"
+
+    for attempt in (staging.size_of, staging.seal, staging.unseal):
+        with pytest.raises(UploadUnknown):
+            attempt(missing)
+    with pytest.raises(UploadUnknown):
+        staging.append(missing, 0, b"x")
+    assert not staging.remove(missing)
+
+
+def test_an_append_that_waited_for_the_lock_while_the_upload_went_is_unknown(upload):
+    errors = []
+
+    def append():
+        try:
+            staging.append(upload, 0, b"x")
+        except UploadUnknown as error:
+            errors.append(error)
+
+    with upload.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        thread = threading.Thread(target=append)
+        thread.start()
+        upload.unlink()
+    thread.join()
+
+    # Whether the thread opened the file before or after it went: nobody is told that it was kept.
+    assert len(errors) == 1
+
+
+def test_short_writes_are_continued(upload):
+    def wrap(name, call):
+        return lambda descriptor, data, offset: call(descriptor, data[:2], offset)
+
+    with replaced(("pwrite",), wrap):
+        assert staging.append(upload, 0, b"abcdefg") == 7
+
+    assert upload.read_bytes() == b"abcdefg"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EIO, Damaged),
+        (errno.EMFILE, Busy),
+    ],
+)
+def test_an_error_of_the_disk_has_a_name(upload, code, error):
+    with replaced(("pwrite",), failing(code)), pytest.raises(error):
+        staging.append(upload, 0, b"x")
+
+
+def test_what_fitted_before_the_disk_was_full_is_kept(upload):
+    calls = []
+
+    def wrap(name, call):
+        def write(descriptor, data, offset):
+            calls.append(offset)
+            if len(calls) == 2:
+                raise OSError(errno.ENOSPC, "full")
+            return call(descriptor, data[:3], offset)
+
+        return write
+
+    with replaced(("pwrite",), wrap), pytest.raises(StorageFull):
+        staging.append(upload, 0, b"abcdef")
+
+    assert staging.size_of(upload) == 3
+    assert staging.append(upload, 3, b"def") == 6
+    assert upload.read_bytes() == b"abcdef"
+
+
+def test_writeback_starts_once_per_16_mebibytes(upload, monkeypatch):
+    monkeypatch.setattr(staging, "WRITEBACK", 100)
+    started = []
+    monkeypatch.setattr(staging, "start_writeback", lambda fd, *run: started.append(run))
+
+    offset = 0
+    for size in (60, 60, 10, 250, 20):
+        offset = staging.append(upload, offset, bytes(size))
+
+    assert started == [(0, 100), (100, 200), (300, 100)]
+
+
+def test_a_failed_sync_is_the_end(upload):
+    with replaced(("fdatasync",), failing(errno.EIO)), pytest.raises(StoreFailed):
+        staging.sync(upload)
+
+
+def test_a_full_disk_that_is_told_by_a_sync_is_the_end_as_well(upload):
+    with replaced(("fdatasync",), failing(errno.ENOSPC)), pytest.raises(StoreFailed):
+        staging.sync(upload)
+
+
+def test_below_the_watermark_nothing_is_taken(tmp_path):
+    staging.check_space(tmp_path, 1)
+
+    with pytest.raises(StorageFull) as caught:
+        staging.check_space(tmp_path, 1 << 62)
+    assert caught.value.needed == 1 << 62
+
+
+def test_only_stale_uploads_are_stale(tmp_path):
+    for name, age in (("old", 100), ("new", 1)):
+        staging.create(tmp_path / name)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+
+    assert list(staging.iter_stale(tmp_path, 950)) == ["old"]
+
+
+def test_an_upload_that_was_appended_to_meanwhile_is_not_stale(upload):
+    os.utime(upload, (100, 100))
+    staging.append(upload, 0, b"x")
+
+    assert not staging.remove_stale(upload, 1000)
+    assert upload.exists()
+
+
+def test_a_sealed_upload_is_never_stale(upload):
+    staging.seal(upload)
+    os.utime(upload, (100, 100))
+
+    assert not staging.remove_stale(upload, 1000)
+    assert upload.exists()
+
+
+def test_a_stale_upload_is_removed(upload):
+    os.utime(upload, (100, 100))
+
+    assert staging.remove_stale(upload, 1000)
+    assert not upload.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to become nobody, one must be root")
+def test_who_is_not_root_can_seal_and_unseal(upload):
+    upload.parent.chmod(0o777)
+    os.chown(upload, 65534, 65534)
+    folder = os.open(upload.parent, os.O_PATH)
+    path = upload.__class__(f"/proc/self/fd/{folder}/upload")  # parents are closed to nobody
+
+    os.seteuid(65534)
+    try:
+        staging.append(path, 0, b"abc")
+        staging.seal(path)
+        with pytest.raises(UploadSealed):
+            staging.append(path, 3, b"x")
+        staging.unseal(path)
+        assert staging.append(path, 3, b"x") == 4
+    finally:
+        os.seteuid(0)
+        os.close(folder)
