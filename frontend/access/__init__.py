@@ -1,0 +1,1 @@
+"""Who asks: passwords, short-lived tokens, user records."""

@@ -1,0 +1,1 @@
+"""Pure rules of HTTP and OCI: no I/O, no framework."""

@@ -1,0 +1,137 @@
+"""Who may do what: the one place that decides access, and words the challenge.
+
+A principal has rights on a repository; a short-lived token may narrow them to the scopes that it
+was asked for. A token grants nothing by itself: rights are decided again on every use, so what it
+was issued for may be refused, or be there no more. A private and a missing repository answer the
+same: 401 to the anonymous, NAME_UNKNOWN to whoever is signed in without rights.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from frontend.domain.faults import Denied, NameUnknown, Unauthorized
+from frontend.domain.message import Principal
+from index.changes import ImageName
+from index.records import Repository
+
+Action = Literal["pull", "push", "delete"]
+ACTIONS: Final = frozenset(("pull", "push", "delete"))
+CATALOG: Final = "registry:catalog:*"  # scope, and the key of its grant: no image has such a name
+
+_MAX_SCOPES: Final = 100  # of one token: a mount needs two
+# Source: distribution, docs/content/spec/auth/scope.md; the class in brackets is deprecated.
+_SCOPE: Final = re.compile(
+    r"(?P<type>[a-z0-9]+)(?:\([a-z0-9]+\))?:(?P<name>[^\s\"\\]{1,512}):(?P<actions>[a-z*,]*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """Where tokens come from: an absolute URL, and the name of this service."""
+
+    url: str
+    service: str
+
+
+def allowed(principal: Principal, action: Action, record: Repository | None) -> bool:
+    """Whether the principal has the right, whatever its token was asked for."""
+    if record is None:
+        return False
+    return principal.is_admin or (action == "pull" and record.visibility == "public")
+
+
+def granted(principal: Principal, action: str, name: str) -> bool:
+    """Whether the token, if any, covers the action on an image's name (or CATALOG)."""
+    return principal.grants is None or action in principal.grants.get(name, ())
+
+
+def may(principal: Principal, action: Action, name: ImageName, record: Repository | None) -> bool:
+    """Whether the action is possible, without saying why not (a mount's source)."""
+    return granted(principal, action, str(name)) and allowed(principal, action, record)
+
+
+def require(
+    principal: Principal, action: Action, name: ImageName, record: Repository | None, realm: Realm
+) -> Repository:
+    """Return the repository's record when the principal may do `action` in image `name`.
+
+    Raises:
+        Unauthorized: anonymous, or the token does not cover it.
+        NameUnknown: signed in, and the repository is missing or not to be known of.
+        Denied: signed in, and may pull, but not this.
+    """
+    if not granted(principal, action, str(name)):
+        raise Unauthorized(
+            challenge(realm, scope_of(name, action), "insufficient_scope"),
+            f"the token does not cover {action} on {name}",
+        )
+    if record is not None and allowed(principal, action, record):
+        return record
+    if principal.is_anonymous:
+        raise Unauthorized(challenge(realm, scope_of(name, action)))
+    if allowed(principal, "pull", record):
+        raise Denied(action, name.repository)
+    raise NameUnknown(str(name))
+
+
+def require_account(principal: Principal, realm: Realm) -> None:
+    """Refuse the anonymous, token or not: a wrong password must never seem to succeed.
+
+    Raises:
+        Unauthorized: with a challenge that asks for no scope.
+    """
+    if principal.is_anonymous:
+        raise Unauthorized(challenge(realm))
+
+
+def require_catalog(principal: Principal, realm: Realm) -> None:
+    """Refuse whoever has neither account nor token, or a token for something else.
+
+    Raises:
+        Unauthorized: with a challenge for the catalog.
+    """
+    if principal.is_anonymous and principal.grants is None:
+        raise Unauthorized(challenge(realm, CATALOG))
+    if not granted(principal, "*", CATALOG):
+        raise Unauthorized(challenge(realm, CATALOG, "insufficient_scope"))
+
+
+def scope_of(name: ImageName, action: Action) -> str:
+    """The scope to ask for: to push, clients need to pull too."""
+    return f"repository:{name}:{'pull,push' if action == 'push' else action}"
+
+
+def challenge(realm: Realm, scope: str = "", error: str = "") -> str:
+    """The WWW-Authenticate value. Its parts are of grammars without quotes.
+
+    Bearer alone: docker takes every challenge it is offered, and beside a Basic one fails with "no
+    basic auth credentials" when it has none, so nobody could pull a public image. Basic credentials
+    are accepted all the same.
+    Source: distribution, internal/client/auth/session.go, ModifyRequest and basicHandler.
+    """
+    parts = {"realm": realm.url, "service": realm.service, "scope": scope, "error": error}
+    return "Bearer " + ",".join(f'{key}="{value}"' for key, value in parts.items() if value)
+
+
+def parse_scopes(texts: Iterable[str]) -> dict[str, frozenset[str]]:
+    """What a token covers that was asked for with these scopes: image name (or CATALOG) → actions.
+
+    Each text may hold several scopes with spaces between. Scopes of other types, unknown actions
+    and what is not of the grammar are left out: a partial grant is no error. A name may hold
+    colons.
+    """
+    grants: dict[str, frozenset[str]] = {}
+    scopes = [scope for text in texts for scope in text.split()]
+    for scope in scopes[:_MAX_SCOPES]:
+        match = _SCOPE.fullmatch(scope)
+        if match is None:
+            continue
+        actions = frozenset(match["actions"].split(","))
+        if match["type"] == "repository":
+            wanted = ACTIONS if "*" in actions else actions & ACTIONS
+            grants[match["name"]] = grants.get(match["name"], frozenset()) | wanted
+        elif match["type"] == "registry" and match["name"] == "catalog" and "*" in actions:
+            grants[CATALOG] = frozenset("*")
+    return grants

@@ -1,0 +1,191 @@
+"""The command line. Heavy imports wait until a verb needs them: `orlop --help` is quick.
+
+Exit codes: 0 done, 1 failed, 2 usage.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+app = App(
+    name="orlop",
+    help="A container registry that stores every byte once.",
+    version="0.1.0",
+    result_action="return_value",
+    help_format="plaintext",  # markdown would take a third of the time of `orlop --help`
+)
+repository = App(name="repository", help="Repositories: where images are pushed to.")
+storage = App(name="storage", help="Storages: named places for repositories.")
+config = App(name="config", help="The configuration.")
+for group in (repository, storage, config):
+    app.command(group)
+
+Data = Annotated[Path | None, Parameter(help="The data directory (default ./orlop-data).")]
+Config = Annotated[Path | None, Parameter(help="The configuration file (default ./orlop.toml).")]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+
+
+class Failure(Exception):
+    """What to tell the person; the command ends with 1."""
+
+
+@app.command
+def serve(*, config: Config = None, data: Data = None, listen: str | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; an empty directory is made ready first.
+
+    Parameters
+    ----------
+    listen
+        HOST:PORT to listen on (default 127.0.0.1:5080).
+    """
+    import trio
+
+    from frontend import log, memory, service
+    from frontend.bootstrap import PasswordUnusable
+    from frontend.errors import KNOWN_ERRORS
+    from frontend.server.groups import sole_leaf
+
+    settings = _settings(config, data, listen)
+    log.configure(settings.log)
+    memory.limit_arenas()
+    try:
+        trio.run(service.run, settings, os.environ)
+    except* (OSError, PasswordUnusable, *KNOWN_ERRORS) as group:
+        raise Failure(f"cannot serve: {sole_leaf(group)}") from None
+
+
+@repository.command(name="create")
+def create_repository(
+    name: str, *, public: bool = False, data: Data = None, json: AsJson = False
+) -> None:
+    """Create a repository for images.
+
+    Parameters
+    ----------
+    name
+        STORAGE/NAME, for example local/team.
+    public
+        Let anyone pull from it.
+    """
+    place, _, own = name.partition("/")
+    visibility = "public" if public else "private"
+    body = {"storage": place, "name": own, "visibility": visibility}
+    made = _call(data, "POST", "/api/v1/repositories", body)
+    _print(made, f"created {visibility} repository {name}", as_json=json)
+
+
+@repository.command(name="list")
+def list_repositories(*, data: Data = None, json: AsJson = False) -> None:
+    """List all repositories."""
+    items = _items(data, "/api/v1/repositories")
+    lines = [f"{each['storage']}/{each['name']}  {each['visibility']}" for each in items]
+    _print(items, "\n".join(lines), as_json=json)
+
+
+@storage.command(name="create")
+def create_storage(name: str, *, data: Data = None, json: AsJson = False) -> None:
+    """Create a storage.
+
+    Parameters
+    ----------
+    name
+        The first part of the names of its images.
+    """
+    made = _call(data, "POST", "/api/v1/storages", {"name": name})
+    _print(made, f"created storage {name}", as_json=json)
+
+
+@app.command
+def stats(*, data: Data = None, json: AsJson = False) -> None:
+    """Show what is stored, and what is saved by storing it once."""
+    found = _call(data, "GET", "/api/v1/stats")
+    _print(found, "\n".join(_lines(found)), as_json=json)
+
+
+@app.command
+def fsck(*, data: Data = None, json: AsJson = False) -> None:
+    """Recount every counter of the running server's store; fails when one is wrong."""
+    found = _call(data, "POST", "/api/v1/fsck")
+    words = found["drift"] or ["everything is as it must be"]
+    _print(found, "\n".join(words), as_json=json)
+    if found["drift"]:
+        raise SystemExit(1)
+
+
+@config.command(name="check")
+def check_config(*, config: Config = None) -> None:
+    """Read the configuration file and the environment, and show what would be used."""
+    import msgspec
+
+    settings = _settings(config, None, None)
+    _write(json.dumps(msgspec.to_builtins(settings), indent=2))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        app(arguments, exit_on_error=False)
+    except CycloptsError:
+        raise SystemExit(2) from None  # it has printed what was wrong, and what was meant
+    except Failure as failure:
+        sys.stderr.write(f"orlop: {failure}\n")
+        raise SystemExit(1) from None
+
+
+def _settings(config: Path | None, data: Path | None, listen: str | None) -> Any:  # noqa: ANN401 - frontend.settings is imported late
+    from frontend.settings import SettingsError, load
+
+    flags = {"storage.data": None if data is None else str(data), "http.listen": listen}
+    try:
+        return load(config, os.environ, flags)
+    except SettingsError as error:
+        sys.stderr.write(f"orlop: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+    from frontend.local_client import CommandFailed, LocalClient
+
+    directory = data or Path(_settings(None, None, None).storage.data)
+    try:
+        return LocalClient(directory).call(method, path, body)
+    except CommandFailed as error:
+        raise Failure(str(error)) from None
+
+
+def _items(data: Path | None, path: str) -> list[Any]:
+    items: list[Any] = []
+    page = 1
+    while True:
+        found = _call(data, "GET", f"{path}?page={page}&per_page=1000")
+        items += found["items"]
+        if len(items) >= found["total"] or not found["items"]:
+            return items
+        page += 1
+
+
+def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
+    lines: list[str] = []
+    for name, each in value.items():
+        if isinstance(each, dict):
+            lines += [f"{indent}{name}", *_lines(each, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}  {each}")
+    return lines
+
+
+def _print(value: object, words: str, *, as_json: bool) -> None:
+    _write(json.dumps(value, indent=2) if as_json else words)
+
+
+def _write(text: str) -> None:
+    if text:
+        sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`/api/v1/`, health, and their problem documents."""

@@ -1,0 +1,1 @@
+"""`/v2/`: one dispatcher, the reads behind `respond`, and the writes."""

@@ -1,0 +1,159 @@
+"""The Quart-Trio side of `/v2/`: ASGI events in, one of our handlers, ASGI events out.
+
+A request goes authenticate → route → rights → handler. Reads are `respond` on a snapshot; writes
+are the handlers of `WRITES`, which read their body themselves.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+from frontend.access.tokens import token_response
+from frontend.access.users import ADMIN
+from frontend.domain import routes
+from frontend.domain.faults import Unauthorized, Unsupported
+from frontend.domain.message import Principal, Request, Response
+from frontend.domain.paging import parse_query
+from frontend.domain.rights import CATALOG, scope_of
+from frontend.errors import API_VERSION, KNOWN_ERRORS, error_response
+from frontend.registry import manifests, uploads
+from frontend.registry.call import Call, Registry
+from frontend.registry.respond import answer, is_read
+from frontend.server.body import Body, ClientGone, Receive
+from frontend.server.delivery import deliver
+from frontend.server.groups import sole_leaf
+from frontend.server.serving import LOCAL_STATE
+from index.changes import ImageName
+
+Handler = Callable[[Call, Any], Awaitable[Response]]
+
+WRITES: Final[Mapping[tuple[type[routes.Route], str], Handler]] = {
+    (routes.BlobUploads, "POST"): uploads.begin,
+    (routes.BlobUpload, "PATCH"): uploads.append,
+    (routes.BlobUpload, "PUT"): uploads.finish,
+    (routes.BlobUpload, "GET"): uploads.status,
+    (routes.BlobUpload, "HEAD"): uploads.status,
+    (routes.BlobUpload, "DELETE"): uploads.cancel,
+    (routes.Manifest, "PUT"): manifests.put_manifest,
+    (routes.Manifest, "DELETE"): manifests.delete_manifest,
+    (routes.Blob, "DELETE"): manifests.delete_blob,
+}
+_PUSHES: Final = (routes.BlobUploads, routes.BlobUpload)
+
+
+class Exchange:
+    """One request on `/v2/`, from its head to its answer. `user` is known once it is checked."""
+
+    def __init__(self, registry: Registry, scope: Mapping[str, Any]) -> None:
+        self.registry = registry
+        self.scope = scope
+        self.user = ""
+        self.method: str = scope["method"]
+        self.path = scope["raw_path"].decode("latin-1")
+        self.headers = join_headers(scope["headers"])
+
+    async def run(self, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
+        """Answer the request.
+
+        Raises:
+            Exception: after the answer began; the server must end the connection.
+        """
+        body = Body(receive, self.headers, self.registry.settings.http)
+        try:
+            response = await self._answer(body)
+        except ClientGone:
+            return
+        await deliver(_versioned(response), body, receive, send, self.registry.store)
+
+    async def _answer(self, body: Body) -> Response:
+        try:
+            return await self._handle(body)
+        except ClientGone:
+            raise
+        except KNOWN_ERRORS as error:
+            return error_response(error, method=self.method)
+        # A bug of ours must not cost the client its connection: it gets a 500 and we the trace.
+        except Exception as error:  # noqa: BLE001 - see above
+            leaf = sole_leaf(error)
+            known = leaf if isinstance(leaf, KNOWN_ERRORS) else error
+            return error_response(known, method=self.method)
+
+    async def _handle(self, body: Body) -> Response:
+        route = self._match()
+        principal = await self._authenticate(route)
+        self.user = principal.name
+        if isinstance(route, Exception):
+            raise route
+        routes.require_method(route, self.method)
+        request = Request(
+            self.method,
+            self.path,
+            self.scope["query_string"].decode("latin-1"),
+            self.headers,
+            principal,
+        )
+        if isinstance(route, routes.Token):
+            return self._token(request)
+        if is_read(route, self.method):
+            registry = self.registry
+            return registry.store.read(lambda view: answer(request, view, registry.site))
+        handler = WRITES[type(route), self.method]
+        return await handler(Call(self.registry, request, body), route)
+
+    def _match(self) -> routes.Route | Exception:
+        """The route, or why there is none: said only after the credentials were checked."""
+        try:
+            return routes.match(self.path)
+        except KNOWN_ERRORS as error:
+            return error
+
+    async def _authenticate(self, route: routes.Route | Exception) -> Principal:
+        if self.scope.get("state", {}).get(LOCAL_STATE):
+            return Principal(ADMIN, is_admin=True)
+        try:
+            scope = wanted_scope(route, self.method)
+            return await self.registry.authenticator.authenticate(self.headers, scope)
+        except Unauthorized as error:
+            if isinstance(route, routes.Token):
+                # The endpoint of the Bearer realm itself: only a password can help here.
+                error.challenge = f'Basic realm="{self.registry.site.realm.service}"'
+            raise
+
+    def _token(self, request: Request) -> Response:
+        if request.method == "POST":
+            raise Unsupported("tokens are issued to GET, with Basic credentials or anonymously")
+        if request.principal.grants is not None:
+            raise Unauthorized(
+                f'Basic realm="{self.registry.site.realm.service}"', "a token makes no other token"
+            )
+        epoch = self.registry.authenticator.epoch(request.principal)
+        parameters = parse_query(request.query)
+        return token_response(self.registry.signer, request.principal, epoch, parameters)
+
+
+def wanted_scope(route: routes.Route | Exception, method: str) -> str:
+    """The scope a client should ask a token for to do this."""
+    if isinstance(route, routes.Catalog):
+        return CATALOG
+    name: ImageName | None = getattr(route, "name", None)
+    if isinstance(route, Exception) or name is None:
+        return ""
+    if isinstance(route, _PUSHES) or method in ("PUT", "PATCH", "POST"):
+        return scope_of(name, "push")
+    return scope_of(name, "delete" if method == "DELETE" else "pull")
+
+
+def join_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Lower-case names; fields that came several times are joined (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _versioned(response: Response) -> Response:
+    if API_VERSION in response.headers:
+        return response
+    return Response(
+        response.status, (API_VERSION, *response.headers), response.body, response.extend
+    )

@@ -1,0 +1,91 @@
+"""Every read of `/v2/`, answered by one sync function on one snapshot: request in, response out.
+
+The adapters (Quart-Trio, and later the fast connection) call `answer` within `Store.read`, await
+`Response.extend` if there is one, and send. Upload sessions and tokens are not reads: they are the
+adapter's. Access is decided here, before anything else is looked up.
+"""
+
+from cas.verbs import View
+from frontend.domain import routes
+from frontend.domain.faults import NameUnknown, Unsupported
+from frontend.domain.message import Request, Response
+from frontend.domain.rights import require, require_account, require_catalog
+from frontend.errors import KNOWN_ERRORS, error_response
+from frontend.registry.discovery import respond_catalog, respond_referrers, respond_tags
+from frontend.registry.pull import respond_blob, respond_manifest
+from frontend.registry.replies import json_response
+from frontend.registry.site import Site
+from index.changes import ImageName
+
+Read = (
+    routes.Base
+    | routes.Catalog
+    | routes.Discover
+    | routes.Blob
+    | routes.Manifest
+    | routes.Tags
+    | routes.Referrers
+)
+
+
+def is_read(route: routes.Route, method: str) -> bool:
+    """Whether `respond` answers this."""
+    return method in ("GET", "HEAD") and isinstance(route, Read)
+
+
+def answer(request: Request, view: View, site: Site) -> Response:
+    """`respond`, with our errors answered too. Everything else is a bug and goes on."""
+    try:
+        return respond(request, view, site)
+    except KNOWN_ERRORS as error:
+        return error_response(error, method=request.method)
+
+
+def respond(request: Request, view: View, site: Site) -> Response:
+    """Answer a GET or HEAD from the snapshot; blobs in the response are held open.
+
+    Raises:
+        FrontendFault, CasError: as `frontend.errors` words them; no blob is left open then.
+    """
+    route = routes.match(request.path)
+    routes.require_method(route, request.method)
+    if not is_read(route, request.method):
+        raise Unsupported(f"{request.method} {request.path[:200]} is no read")
+    _require_access(route, request, view, site)
+    return _respond(route, request, view, site)
+
+
+def _require_access(route: routes.Route, request: Request, view: View, site: Site) -> None:
+    """Refuse whoever may not read this, by nothing but the repository's record."""
+    principal = request.principal
+    name: ImageName | None = getattr(route, "name", None)
+    if isinstance(route, routes.Catalog):
+        require_catalog(principal, site.realm)
+    elif name is None:
+        require_account(principal, site.realm)
+    else:
+        try:
+            require(principal, "pull", name, view.repository(name.repository), site.realm)
+        except NameUnknown:
+            # Source: distribution-spec, "Listing Referrers": never 404. Whoever sees every
+            # repository learns nothing from an empty list; to others, missing is like private.
+            if not (principal.is_admin and isinstance(route, routes.Referrers)):
+                raise
+
+
+def _respond(route: routes.Route, request: Request, view: View, site: Site) -> Response:
+    match route:
+        case routes.Manifest(name, reference):
+            return respond_manifest(name, reference, request, view, site)
+        case routes.Blob(name, digest):
+            return respond_blob(name, digest, request, view, site)
+        case routes.Tags(name):
+            return respond_tags(name, request, view)
+        case routes.Referrers(name, digest):
+            return respond_referrers(name, digest, request, view)
+        case routes.Catalog():
+            return respond_catalog(request, view)
+        case _:
+            return json_response(
+                request, {"extensions": []} if isinstance(route, routes.Discover) else {}
+            )

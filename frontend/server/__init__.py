@@ -1,0 +1,1 @@
+"""Sockets and connections: accepting, fencing, bodies in, answers out, an orderly end."""

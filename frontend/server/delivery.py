@@ -1,0 +1,117 @@
+"""Sending an answer: in pieces, without the loop waiting for a disk, and whole or not at all."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import trio
+
+from cas.verbs import Store
+from frontend.domain.message import Response, Slice
+from frontend.errors import KNOWN_ERRORS, error_response
+from frontend.server.body import Body, Receive
+
+PIECE: Final = 1 << 20  # bytes in memory for each download, and once more in the socket's hands
+SMALL_BODY: Final = 64 << 10  # bytes of an unread body that are cheaper to read than to close for
+SMALL_SECONDS: Final = 0.5  # for them to come, before the answer: they are sent with the head
+
+# Reads that block on a disk at the same time; more would only queue there.
+_readers = trio.CapacityLimiter(16)
+
+Send = Callable[[Any], Awaitable[None]]
+
+
+async def deliver(
+    response: Response, body: Body, receive: Receive, send: Send, store: Store | None = None
+) -> None:
+    """Send `response`, then deal with what the client still sends of its `body`.
+
+    Raises:
+        Damaged: the answer had begun: the server must end the connection.
+    """
+    with _closing(response):
+        response = await _extended(response, store)
+        is_kept = await _can_keep(body)
+        headers = response.headers if is_kept else (*response.headers, ("Connection", "close"))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": int(response.status),
+                "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+            }
+        )
+        if response.body and not await _send_while_connected(response, receive, send):
+            return
+        if not is_kept:
+            await body.drain()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _extended(response: Response, store: Store | None) -> Response:
+    """Renew the lease that the answer promises, before it promises."""
+    if response.extend is None or store is None:
+        return response
+    try:
+        await store.extend(response.extend.image, response.extend.digest)
+    except KNOWN_ERRORS as error:
+        return error_response(error, method="HEAD")  # nothing else asks for a lease
+    return response
+
+
+async def _can_keep(body: Body) -> bool:
+    """Whether the connection can take another request after this answer."""
+    if body.is_read:
+        return True
+    is_small = body.content_length is not None and body.content_length <= SMALL_BODY
+    if is_small and not body.is_held_back:
+        with trio.move_on_after(SMALL_SECONDS):
+            await body.drain()
+    return body.is_read
+
+
+async def _send_while_connected(response: Response, receive: Receive, send: Send) -> bool:
+    """Send the body's bytes; stop, and return False, as soon as nobody takes them any more."""
+    if not any(isinstance(part, Slice) and len(part) > PIECE for part in response.body):
+        await _send_parts(response, send)
+        return True
+    is_whole = False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+        await _send_parts(response, send)
+        is_whole = True
+        nursery.cancel_scope.cancel()
+    return is_whole
+
+
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _send_parts(response: Response, send: Send) -> None:
+    for part in response.body:
+        if isinstance(part, Slice):
+            await _send_slice(part, send)
+        else:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _send_slice(part: Slice, send: Send) -> None:
+    for start in range(part.start, part.stop, PIECE):
+        stop = min(start + PIECE, part.stop)
+        if part.blob.extents:
+            data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
+        else:
+            data = part.blob.read(start, stop)  # in memory already
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+@contextlib.contextmanager
+def _closing(response: Response) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for part in response.body:
+            if isinstance(part, Slice):
+                part.blob.close()

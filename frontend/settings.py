@@ -1,0 +1,220 @@
+"""Configuration: `orlop.toml`, then `ORLOP_SECTION__KEY`, then flags; unknown keys are errors.
+
+Each section is a struct below; a value that comes later wins. docs/settings.md describes each key.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+FILE_NAME = "orlop.toml"
+_PREFIX = "ORLOP_"
+_PLAIN_URL = re.compile(r"[A-Za-z0-9:/\[\]._~%!$&'()*+,;=-]+")  # RFC 3986, 2.2 without ? # @
+
+Seconds = Annotated[float, Meta(gt=0)]
+Lifetime = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=0)]
+
+
+class Http(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections are accepted and how long they may keep us waiting."""
+
+    listen: str = "127.0.0.1:5080"
+    public_url: str = ""  # as clients reach us; the token realm is made of it, never of Host
+    header_seconds: Seconds = 10.0  # from the first byte of a request to the end of its head
+    idle_seconds: Seconds = 75.0  # between requests
+    stall_seconds: Seconds = 60.0  # without one byte of a body, in either direction
+    min_body_rate: Bytes = 1024  # bytes/s of a request body, after 10 s of waiting for it
+    shutdown_seconds: Annotated[float, Meta(ge=0)] = 30.0  # for requests under way after SIGTERM
+
+
+class Gc(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what nothing refers to is kept, in seconds."""
+
+    grace_seconds: Lifetime = 3600
+    lease_seconds: Lifetime = 3600
+    upload_expiry_seconds: Lifetime = 86400
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client may ask for."""
+
+    manifest_bytes: Annotated[int, Meta(ge=1, le=64 << 20)] = 4 << 20
+    concurrent_uploads: Count = 256  # blobs and large manifests coming in; each holds about 4 MiB
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the bytes are."""
+
+    data: str = "./orlop-data"
+    min_free_bytes: Bytes = 64 << 20  # below it uploads stop with 507; pulls and deletes never do
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the configuration."""
+
+    http: Http = Http()
+    gc: Gc = Gc()
+    limits: Limits = Limits()
+    log: Log = Log()
+    storage: Storage = Storage()
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "http": Http,
+    "gc": Gc,
+    "limits": Limits,
+    "log": Log,
+    "storage": Storage,
+}
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; its text is for the person who wrote it."""
+
+
+@dataclass(eq=False)
+class SettingUnknown(SettingsError):
+    """No such key; `nearest` is the known one most like it."""
+
+    source: str
+    key: str
+    nearest: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: there is no setting {self.key}; did you mean {self.nearest}?"
+
+
+@dataclass(eq=False)
+class SettingInvalid(SettingsError):
+    """A known key has a value that cannot be, or the file cannot be read."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    source: str  # for messages: a file, a variable's name, or "command line"
+    section: str
+    key: str
+    value: Any
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | None]
+) -> Settings:
+    """Read everything. `flags` are `section.key`; None means not given.
+
+    Without `file`, `orlop.toml` in the working directory is read if it is there.
+
+    Raises:
+        SettingsError: says where and what.
+    """
+    values = [*_iter_file(file), *_iter_environment(environment), *_iter_flags(flags)]
+    merged: dict[str, dict[str, Any]] = {}
+    for value in values:
+        _check(value)
+        merged.setdefault(value.section, {})[value.key] = value.value
+    settings = msgspec.convert(merged, Settings, strict=False)
+    listen_address(settings.http.listen)
+    return settings
+
+
+def listen_address(listen: str) -> tuple[str, int]:
+    """Split `HOST:PORT` or `[IPV6]:PORT`; port 0 lets the system choose.
+
+    Raises:
+        SettingInvalid: it is neither.
+    """
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingInvalid(source="http.listen", reason=f"{listen!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_http_url(url: str) -> bool:
+    """Whether `url` is an absolute http(s) URL of nothing but host, port and path.
+
+    It goes into a header, in quotes: a name that is not ASCII has to be written as punycode.
+    """
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or a port that is no number
+        return False
+    is_plain = _PLAIN_URL.fullmatch(url) is not None
+    return is_plain and has_host and parts.scheme in ("http", "https")
+
+
+def known_keys() -> list[str]:
+    """Every `section.key`."""
+    return [
+        f"{name}.{field}"
+        for name, section in SECTIONS.items()
+        for field in section.__struct_fields__
+    ]
+
+
+def _iter_file(file: Path | None) -> Iterator[_Value]:
+    path = Path(FILE_NAME) if file is None else file
+    if file is None and not path.exists():
+        return
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingInvalid(str(path), str(error)) from None
+    for section, table in tables.items():
+        if not isinstance(table, dict) or not (table or section in SECTIONS):
+            yield _Value(str(path), "", section, table)
+            continue
+        for key, value in table.items():
+            yield _Value(str(path), section, key, value)
+
+
+def _iter_environment(environment: Mapping[str, str]) -> Iterator[_Value]:
+    for name, value in environment.items():
+        section, mark, key = name.removeprefix(_PREFIX).lower().partition("__")
+        if name.startswith(_PREFIX) and mark:
+            yield _Value(name, section, key, value)
+
+
+def _iter_flags(flags: Mapping[str, str | None]) -> Iterator[_Value]:
+    for name, value in flags.items():
+        section, _, key = name.partition(".")
+        if value is not None:
+            yield _Value("command line", section, key, value)
+
+
+def _check(value: _Value) -> None:
+    """Convert one value on its own, so that the message can name where it came from."""
+    known = known_keys()
+    name = f"{value.section}.{value.key}" if value.section else value.key
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise SettingUnknown(value.source, name, nearest)
+    try:
+        msgspec.convert({value.key: value.value}, SECTIONS[value.section], strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingInvalid(value.source, f"{name}: {error}") from None
+    if name == "http.public_url" and value.value and not is_http_url(value.value):
+        raise SettingInvalid(value.source, f"{name}: not an http or https URL")

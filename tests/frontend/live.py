@@ -1,0 +1,211 @@
+"""A real server on a free port, in a thread of the test process, with a real store."""
+
+import base64
+import contextlib
+import hashlib
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx
+import structlog
+import trio
+
+from cas.local import open_store
+from frontend.bootstrap import prepare
+from frontend.registry.call import Registry
+from frontend.server.serving import open_sockets
+from frontend.service import build_registry, public_url, serving, store_settings
+from frontend.settings import Http, Settings, Storage
+
+PASSWORD = secrets.token_urlsafe(12)
+ADMIN = ("admin", PASSWORD)
+BASIC = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+OCTETS = {"Content-Type": "application/octet-stream"}
+_numbers = count(1)
+
+
+@dataclass
+class Live:
+    """A server under test. `client` is signed in as admin, `stranger` is nobody."""
+
+    server: "_Thread"
+    client: httpx.Client
+    stranger: httpx.Client
+    errors: "Errors"
+
+    @property
+    def registry(self) -> Registry:
+        return self.server.registry
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.url)
+        return url.host, url.port
+
+    def image(self, repository: str = "local/images") -> str:
+        """A name that no other test uses."""
+        return f"{repository}/image-{next(_numbers)}"
+
+    def push(self, image: str, content: bytes, algorithm: str = "sha256") -> str:
+        """Push a blob in one POST; returns its digest."""
+        digest = digest_of(content, algorithm)
+        answer = self.client.post(
+            f"/v2/{image}/blobs/uploads/", params={"digest": digest}, content=content
+        )
+        assert answer.status_code == 201, answer.text
+        return digest
+
+    def begin(self, image: str, **parameters: str) -> str:
+        """Begin a session; returns its Location."""
+        answer = self.client.post(f"/v2/{image}/blobs/uploads/", params=parameters)
+        assert answer.status_code == 202, answer.text
+        return answer.headers["Location"]
+
+    def connect(self) -> socket.socket:
+        """A plain socket to the server."""
+        return socket.create_connection(self.address, timeout=10)
+
+    def exchange(self, sent: bytes) -> bytes:
+        """Send bytes; returns everything until the server closes."""
+        with self.connect() as peer:
+            peer.sendall(sent)
+            return read_to_end(peer)
+
+    def run(self, function, *arguments):
+        """Run an async function in the server's loop."""
+        return trio.from_thread.run(function, *arguments, trio_token=self.server.token)
+
+    def create_repository(self, name: str, visibility: str = "private") -> None:
+        storage, _, own = name.partition("/")
+        answer = self.client.post(
+            "/api/v1/repositories",
+            json={"storage": storage, "name": own, "visibility": visibility},
+        )
+        assert answer.status_code == 201, answer.text
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def codes(answer: httpx.Response) -> list[str]:
+    """The codes of an answer in the specification's form of errors."""
+    assert answer.headers["Content-Type"] == "application/json"
+    return [error["code"] for error in answer.json()["errors"]]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        number: int = bound.getsockname()[1]
+        return number
+
+
+def read_to_end(peer: socket.socket) -> bytes:
+    received = bytearray()
+    while True:
+        try:
+            data = peer.recv(1 << 16)
+        except ConnectionResetError:
+            return bytes(received)
+        if not data:
+            return bytes(received)
+        received += data
+
+
+def head(received: bytes) -> bytes:
+    """The status of the (last) answer."""
+    return received.rpartition(b"HTTP/1.1 ")[2][:3]
+
+
+class Errors(logging.Handler):
+    """Whatever the server found worth an error; a test that provokes one takes it away."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+        self._thread = thread
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.current_thread() is self._thread:  # other servers have their own
+            self.lines.append(self.format(record))
+
+
+class _Thread:
+    """The server's loop in a thread of its own."""
+
+    def __init__(self, data: Path, settings: Settings) -> None:
+        self.data = data
+        self.settings = settings
+        self.is_up = threading.Event()
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            trio.run(self._serve)
+        except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
+            self.error = error
+        finally:
+            self.is_up.set()
+
+    async def _serve(self) -> None:
+        self.stop = trio.Event()
+        async with open_store(self.data, store_settings(self.settings)) as store:
+            environment = {"ORLOP_ADMIN_PASSWORD": PASSWORD}
+            await prepare(store, self.data, environment, is_terminal=False)
+            with open_sockets(self.settings.http.listen, self.data) as sockets:
+                self.url = public_url(self.settings, sockets.port)
+                self.registry = build_registry(store, self.settings, self.url)
+                async with serving(self.registry, sockets, self.stop):
+                    self.token = trio.lowlevel.current_trio_token()
+                    self.is_up.set()
+                    await self.stop.wait()
+
+    def end(self) -> None:
+        if hasattr(self, "token"):
+            with contextlib.suppress(trio.RunFinishedError):
+                self.token.run_sync_soon(self.stop.set)
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def running(data: Path, settings: Settings | None = None) -> Iterator[Live]:
+    """Serve for a block. Whatever goes wrong inside leaves the block."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    http = Http(listen="127.0.0.1:0", shutdown_seconds=2)
+    settings = settings or Settings(http=http, storage=Storage(data=str(data)))
+    server = _Thread(data, settings)
+    errors = Errors(server.thread)
+    logging.getLogger().addHandler(errors)
+    server.thread.start()
+    server.is_up.wait()
+    try:
+        if server.error is None:
+            yield from _with_clients(server, errors)
+    finally:
+        server.end()
+        logging.getLogger().removeHandler(errors)
+    assert errors.lines == [], "\n".join(errors.lines)
+
+
+def _with_clients(server: _Thread, errors: Errors) -> Iterator[Live]:
+    with (
+        httpx.Client(base_url=server.url, auth=ADMIN, timeout=20, trust_env=False) as client,
+        httpx.Client(base_url=server.url, timeout=20, trust_env=False) as stranger,
+    ):
+        yield Live(server, client, stranger, errors)
