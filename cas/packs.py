@@ -14,6 +14,7 @@ from typing import Final
 
 from cas import layout
 from cas.errors import Damaged, from_system
+from cas.verbs import Peer
 from cas.verified import Chunks, Verified
 from index.environment import sync_directory
 from index.linux import punch_hole
@@ -32,7 +33,12 @@ class Descriptor:
         self.pack = pack
         self.number = number
         self.users = 0
-        self.verified = Verified()
+        self.verified = Verified(pack, number)
+
+    def close(self) -> None:
+        """Close it for good."""
+        self.verified.close()
+        os.close(self.number)
 
 
 class Packs:
@@ -65,6 +71,8 @@ class Packs:
                 return None
             except OSError as error:
                 raise from_system(error, f"pack {pack:016x}") from error
+            # What the kernel read ahead would be in memory, and yet unchecked.
+            os.posix_fadvise(number, 0, 0, os.POSIX_FADV_RANDOM)
             descriptor = self._open[pack] = Descriptor(pack, number)
         descriptor.users += 1
         self._close_idle()
@@ -84,7 +92,7 @@ class Packs:
         if len(self._open) <= self._idle:
             return
         for pack in [p for p, d in self._open.items() if d.users == 0]:
-            os.close(self._open.pop(pack).number)
+            self._open.pop(pack).close()
             if len(self._open) <= self._idle:
                 return
 
@@ -114,14 +122,11 @@ class PackBlob:
     def read(self, start: int, stop: int) -> bytes:
         """See `cas.verbs.Blob`."""
         stop = min(stop, self.size)
-        index = _last_at_or_before(self._starts, start)
         parts: list[bytes] = []
         while start < stop:
-            extent, skip = self._runs[index], start - self._starts[index]
-            length = min(extent.length - skip, stop - start)
-            parts.append(self._read_run(extent.pack, extent.offset + skip, length))
+            pack, offset, length = self._run_at(start, stop)
+            parts.append(self._read_run(pack, offset, length))
             start += length
-            index += 1
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _read_run(self, pack: int, offset: int, length: int) -> bytes:
@@ -132,7 +137,7 @@ class PackBlob:
 
     def _read_checked(self, pack: int, offset: int, length: int) -> bytes:
         held = self._held[pack]
-        held.verified.ensure(pack, held.number, (offset, offset + length), self._packs.chunks)
+        held.verified.ensure(offset, offset + length, self._packs.chunks)
         data = b""
         while len(data) < length:
             more = os.pread(held.number, length - len(data), offset + len(data))
@@ -140,6 +145,29 @@ class PackBlob:
                 raise Damaged(f"pack {pack:016x}", f"ends at {offset + len(data)}: bytes are lost")
             data = data + more if data else more
         return data
+
+    def send(self, peer: Peer, start: int, stop: int) -> int:
+        """See `cas.verbs.Blob`."""
+        pack, offset, length = self._run_at(start, stop)
+        held = self._held[pack]
+        ready = held.verified.ready_to(offset, offset + length) - offset
+        return os.sendfile(peer.fileno(), held.number, offset, ready) if ready else 0
+
+    def load(self, start: int, stop: int) -> None:
+        """See `cas.verbs.Blob`."""
+        while start < stop:
+            pack, offset, length = self._run_at(start, stop)
+            try:
+                self._held[pack].verified.ensure(offset, offset + length, self._packs.chunks)
+            except OSError as error:
+                raise from_system(error, f"pack {pack:016x}") from error
+            start += length
+
+    def _run_at(self, start: int, stop: int) -> tuple[int, int, int]:
+        """(pack, offset, length) of the bytes from `start` on that lie together, up to `stop`."""
+        index = bisect_right(self._starts, start) - 1
+        extent, skip = self._runs[index], start - self._starts[index]
+        return extent.pack, extent.offset + skip, min(extent.length - skip, stop - start)
 
     def close(self) -> None:
         """See `cas.verbs.Blob`."""
@@ -167,6 +195,13 @@ class InlineBlob:
         """See `cas.verbs.Blob`."""
         return self._content[start:stop]
 
+    def send(self, peer: Peer, start: int, stop: int) -> int:
+        """See `cas.verbs.Blob`."""
+        return os.write(peer.fileno(), memoryview(self._content)[start:stop])
+
+    def load(self, start: int, stop: int) -> None:
+        """See `cas.verbs.Blob`; it is in memory."""
+
     def close(self) -> None:
         """See `cas.verbs.Blob`."""
 
@@ -175,10 +210,6 @@ class InlineBlob:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _last_at_or_before(starts: list[int], offset: int) -> int:
-    return bisect_right(starts, offset) - 1
 
 
 # --- whole files: sync, for a thread -------------------------------------------------------

@@ -60,6 +60,13 @@ class Report:
     drift: list[str]
 
 
+class Peer(Protocol):
+    """A connected socket that does not block."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
 class Blob(Protocol):
     """Bytes of one object, held open: they stay readable whatever is deleted meanwhile."""
 
@@ -76,6 +83,23 @@ class Blob(Protocol):
 
         Raises:
             Damaged: the bytes are missing or are not what was stored.
+        """
+
+    def send(self, peer: Peer, start: int, stop: int) -> int:
+        """Send bytes of `start` to `stop` that are in memory and checked; returns how many went.
+
+        Never waits for a disk; 0 means that `load` comes first. `stop` is at most the size.
+
+        Raises:
+            BlockingIOError: the socket is full.
+            OSError: the peer takes nothing more.
+        """
+
+    def load(self, start: int, stop: int) -> None:
+        """Read in and check what `send` will want; blocks on the disk: call it in a thread.
+
+        Raises:
+            Damaged: as `read`.
         """
 
     def close(self) -> None:

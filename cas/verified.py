@@ -1,7 +1,7 @@
 """No wrong byte: chunks are checked against their BLAKE3 names before their bytes are served.
 
-What was checked is remembered for as long as the pack stays open. Pages that the kernel drops
-and reads again meanwhile are not checked again: that needs to know what is resident.
+What was checked is remembered for as long as the pack stays open and the bytes stay in memory: what
+the kernel dropped and reads again is checked again.
 """
 
 import os
@@ -12,6 +12,7 @@ from threading import Lock
 from blake3 import blake3
 
 from cas.errors import Damaged
+from cas.resident import PAGE, Pages
 from index.records import ChunkAt
 
 # (pack, start, stop) → (offset, row) of the chunks that overlap that range, in order
@@ -27,8 +28,12 @@ class Ranges:
 
     def covers(self, start: int, stop: int) -> bool:
         """Whether all of `start` to `stop` is in the set."""
+        return start >= stop or self.covered_to(start) >= stop
+
+    def covered_to(self, start: int) -> int:
+        """Where the range that holds `start` ends; `start` itself when none does."""
         index = bisect_right(self._starts, start) - 1
-        return start >= stop or (index >= 0 and stop <= self._stops[index])
+        return max(start, self._stops[index]) if index >= 0 else start
 
     def add(self, start: int, stop: int) -> None:
         """Add `start` to `stop`."""
@@ -40,6 +45,20 @@ class Ranges:
         self._starts[first:last] = [start]
         self._stops[first:last] = [stop]
 
+    def remove(self, start: int, stop: int) -> None:
+        """Take `start` to `stop` out."""
+        if start >= stop:
+            return
+        first = bisect_right(self._stops, start)  # the first range that ends beyond it
+        last = bisect_right(self._starts, stop - 1)
+        if first >= last:
+            return
+        before = (self._starts[first], start)
+        after = (stop, self._stops[last - 1])
+        kept = [(low, high) for low, high in (before, after) if low < high]
+        self._starts[first:last] = [low for low, _ in kept]
+        self._stops[first:last] = [high for _, high in kept]
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -47,12 +66,24 @@ class Ranges:
 class Verified:
     """What of one open pack has been checked; used from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, pack: int, descriptor: int) -> None:
+        self._pack = pack
+        self._descriptor = descriptor
+        self._pages = Pages(descriptor)
         self._ranges = Ranges()
         self._lock = Lock()
 
-    def ensure(self, pack: int, descriptor: int, span: tuple[int, int], chunks: Chunks) -> None:
-        """Check every chunk that overlaps `span` (start, stop) and was not checked yet; blocks.
+    def ready_to(self, start: int, stop: int) -> int:
+        """How far the bytes from `start` on are in memory and checked, at most `stop`; never waits.
+
+        Between this answer and a read the kernel may drop a page: that read is not checked.
+        """
+        with self._lock:
+            stop = min(stop, self._ranges.covered_to(start))
+        return self._pages.resident_to(start, stop) if start < stop else start
+
+    def ensure(self, start: int, stop: int, chunks: Chunks) -> None:
+        """Read in and check every chunk that overlaps `start` to `stop` and is not ready; blocks.
 
         A range without chunk rows belongs to an object that was deleted while it is read: its
         bytes are still those of the open descriptor, and nothing is left to check them against.
@@ -60,21 +91,41 @@ class Verified:
         Raises:
             Damaged: a chunk is not what was stored, or the file is too short for it.
         """
+        if self.ready_to(start, stop) >= stop:
+            return
+        for offset, row in chunks(self._pack, start, stop):
+            if self.ready_to(offset, offset + row.length) < offset + row.length:
+                self._check(offset, row)
+
+    def close(self) -> None:
+        """Let go of what looks at memory; nobody may ask any more."""
+        self._pages.close()
+
+    def _check(self, offset: int, row: ChunkAt) -> None:
+        stop = offset + row.length
         with self._lock:
-            if self._ranges.covers(*span):
-                return
-        for offset, row in chunks(pack, *span):
-            with self._lock:
-                is_known = self._ranges.covers(offset, offset + row.length)
-            if not is_known:
-                _check(pack, descriptor, offset, row)
-                with self._lock:
-                    self._ranges.add(offset, offset + row.length)
+            self._ranges.remove(*self._doubtful(offset, stop))
+        data = os.pread(self._descriptor, row.length, offset)
+        if len(data) < row.length:
+            raise Damaged(
+                f"pack {self._pack:016x}", f"ends at {offset + len(data)}: bytes are lost"
+            )
+        if blake3(data).digest() != row.name:
+            raise Damaged(
+                f"pack {self._pack:016x}", f"the chunk at {offset} is not what was stored"
+            )
+        with self._lock:
+            self._ranges.add(offset, stop)
 
+    def _doubtful(self, start: int, stop: int) -> tuple[int, int]:
+        """What is not known any more once `start` to `stop` is read in.
 
-def _check(pack: int, descriptor: int, offset: int, row: ChunkAt) -> None:
-    data = os.pread(descriptor, row.length, offset)
-    if len(data) < row.length:
-        raise Damaged(f"pack {pack:016x}", f"ends at {offset + len(data)}: bytes are lost")
-    if blake3(data).digest() != row.name:
-        raise Damaged(f"pack {pack:016x}", f"the chunk at {offset} is not what was stored")
+        A page at its edge holds bytes of a neighbour too; if the kernel has dropped it, they come
+        in with ours, and nobody has checked them since.
+        """
+        first, last = start // PAGE * PAGE, (stop - 1) // PAGE * PAGE
+        if self._pages.resident_to(first, first + 1) > first:
+            first = start
+        if self._pages.resident_to(last, last + 1) > last:
+            return first, stop
+        return first, last + PAGE

@@ -12,9 +12,9 @@ import trio
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from frontend import access_log
 from frontend.domain.faults import BodyTooSlow, SizeInvalid, TooLarge
 from frontend.errors import wire
-from frontend.log import logger
 from frontend.management.routes import register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
@@ -24,8 +24,6 @@ from frontend.server.body import Body, ClientGone, Receive
 JSON_LIMIT: Final = 64 << 10
 
 Send = Callable[[Any], Awaitable[None]]
-
-_access = logger("orlop.access")
 
 
 class Connection(TrioASGIHTTPConnection):
@@ -99,7 +97,7 @@ class _Replay:
 
 
 class _AccessLine:
-    """Counts what is sent; the line has no header and no query, which may hold secrets."""
+    """Counts what is sent."""
 
     def __init__(self, scope: Any, send: Send) -> None:  # noqa: ANN401 - ASGI's scope
         self._scope = scope
@@ -116,14 +114,12 @@ class _AccessLine:
         self._bytes += len(message.get("body", b""))
 
     def write(self) -> None:
-        _access.info(
-            "request",
-            method=self._scope["method"],
-            path=self._scope["raw_path"].decode("latin-1"),
-            status=self._status,
-            bytes=self._bytes,
-            seconds=round(time.perf_counter() - self._started, 6),
-            user=self.user,
+        path = self._scope["raw_path"].decode("latin-1")
+        seconds = time.perf_counter() - self._started
+        access_log.write(
+            access_log.Line(
+                self._scope["method"], path, self._status, self._bytes, seconds, self.user
+            )
         )
 
 

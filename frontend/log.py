@@ -4,6 +4,7 @@ An access line has method, path, status, bytes, duration and user. Header fields
 not logged at all: they may hold passwords and tokens.
 """
 
+import contextlib
 import logging
 import sys
 from typing import Any, TextIO
@@ -29,10 +30,11 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
         foreign_pre_chain=_SHARED,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_renderers(settings, is_terminal=out.isatty()),
+            *_renderers(is_console=_is_console(settings, out), is_terminal=out.isatty()),
         ],
     )
-    handler = logging.StreamHandler(out)
+    kind = logging.StreamHandler if _is_console(settings, out) else JsonHandler
+    handler = kind(out)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -56,8 +58,22 @@ def logger(name: str) -> Any:  # noqa: ANN401 - structlog's loggers are built wh
     return structlog.stdlib.get_logger(name)
 
 
-def _renderers(settings: Log, *, is_terminal: bool) -> list[Processor]:
-    if settings.format == "console" or (settings.format == "auto" and is_terminal):
+class JsonHandler(logging.StreamHandler[TextIO]):
+    """Writes JSON; whoever has a line of it ready can write that."""
+
+    def write(self, line: str) -> None:
+        """Write a line that needs no formatting."""
+        with self.lock or contextlib.nullcontext():
+            self.stream.write(line + self.terminator)
+            self.flush()
+
+
+def _is_console(settings: Log, out: TextIO) -> bool:
+    return settings.format == "console" or (settings.format == "auto" and out.isatty())
+
+
+def _renderers(*, is_console: bool, is_terminal: bool) -> list[Processor]:
+    if is_console:
         # Plain: the default shows the variables of every frame, and one may hold a password.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=plain)]

@@ -16,8 +16,9 @@ from frontend.app import RegistryApp
 from frontend.bootstrap import FirstStart, prepare
 from frontend.domain.rights import Realm
 from frontend.registry.call import Registry
+from frontend.registry.hot import HotRegistry
 from frontend.registry.site import Site
-from frontend.server.serving import Sockets, open_sockets, serve, wait_for_signal
+from frontend.server.serving import Service, Sockets, open_sockets, serve, wait_for_signal
 from frontend.settings import Settings, listen_address
 
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
@@ -64,7 +65,8 @@ async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> Asy
     """Accept connections within the block; leaving it stops and drains."""
     app = RegistryApp(registry)
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve, app, registry.settings.http, sockets, stop)
+        service = Service(app, HotRegistry(registry))
+        await nursery.start(serve, service, registry.settings.http, sockets, stop)
         yield
         stop.set()
 

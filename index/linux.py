@@ -1,6 +1,10 @@
-"""The Linux system calls that Python 3.11's `os` lacks: `fallocate` modes and `sync_file_range`."""
+"""The Linux system calls that Python 3.11's `os` lacks.
+
+`fallocate` modes, `sync_file_range`, and `mincore` with the mapping it needs.
+"""
 
 import ctypes
+import mmap
 import os
 from typing import Final
 
@@ -11,6 +15,16 @@ _SYNC_WRITE: Final = 2  # SYNC_FILE_RANGE_WRITE: start writeback, wait for nothi
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+_libc.mmap.argtypes = (
+    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64,
+)  # fmt: skip
+_libc.mmap.restype = ctypes.c_void_p
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
+
+# It never waits, so it keeps the interpreter's lock: to get that back could cost 5 ms.
+_mincore = ctypes.PyDLL(None, use_errno=True).mincore
+_mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
 
 def _check(result: int) -> None:
@@ -32,3 +46,26 @@ def punch_hole(descriptor: int, offset: int, length: int) -> None:
 def start_writeback(descriptor: int, offset: int, length: int) -> None:
     """Begin to write a range to disk, so that the later `fdatasync` finds little left."""
     _check(_libc.sync_file_range(descriptor, offset, length, _SYNC_WRITE))
+
+
+def map_file(descriptor: int, length: int) -> int:
+    """Map the first `length` bytes, beyond its end too, for `resident_pages`; returns the address.
+
+    To touch the memory could kill the process: nobody does.
+    """
+    address: int | None = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+    if address is None or address == _MAP_FAILED:
+        _check(-1)
+    return address or 0
+
+
+def unmap_file(address: int, length: int) -> None:
+    """Undo `map_file`."""
+    _check(_libc.munmap(address, length))
+
+
+def resident_pages(address: int, count: int) -> bytes:
+    """A byte for each of `count` pages of a map from `address` on: 1 when it is in memory."""
+    found = ctypes.create_string_buffer(count)
+    _check(_mincore(address, count * mmap.PAGESIZE, found))
+    return found.raw

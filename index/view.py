@@ -85,6 +85,10 @@ class View:
 
     # --- places and names ---
 
+    def snapshot(self) -> int:
+        """The number of this snapshot: two with the same number show the same, in every row."""
+        return self._transaction.id()
+
     def revision(self) -> int:
         """How many commits changed something."""
         return keys.number(self.get("meta", keys.META_REVISION) or b"\0")

@@ -83,6 +83,11 @@ class Passwords:
                 return flight.is_right
         return True
 
+    def seconds_left(self, user: str, encoded: str | None, password: str) -> float:
+        """How long it will still be known that this is right; below zero: it is not."""
+        until = self._remembered.get(self._name(user, encoded, password), -math.inf)
+        return until - self._clock()
+
     def _name(self, user: str, encoded: str | None, password: str) -> bytes:
         # The stored hash is part of the name: a changed password forgets the old one at once.
         parts = (user, encoded or "", password)

@@ -38,12 +38,17 @@ def fold(name: str) -> str:
     return name.casefold()
 
 
-def find(view: View, name: str) -> User | None:
-    """The account of a folded name; None for what cannot be one."""
+def find_row(view: View, name: str) -> bytes | None:
+    """The encoded account of a folded name; None for what cannot be one."""
     key = name.encode("utf-8", "replace")
     if not 0 < len(key) <= 255:  # bytes: the index's keys end at 511
         return None
-    value = view.record(TABLE, key)
+    return view.record(TABLE, key)
+
+
+def find(view: View, name: str) -> User | None:
+    """The account of a folded name; None for what cannot be one."""
+    value = find_row(view, name)
     return None if value is None else User.decode(value)
 
 

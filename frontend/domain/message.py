@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from cas.digest import Digest
 from cas.verbs import Blob
@@ -23,6 +24,9 @@ class Principal:
     def is_anonymous(self) -> bool:
         """Nobody signed in (an anonymous token is anonymous too)."""
         return not self.name
+
+
+ANONYMOUS: Final = Principal()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Exchange:
             response = await self._answer(body)
         except ClientGone:
             return
-        await deliver(_versioned(response), body, receive, send, self.registry.store)
+        await deliver(versioned(response), body, receive, send, self.registry.store)
 
     async def _answer(self, body: Body) -> Response:
         try:
@@ -151,7 +151,8 @@ def join_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _versioned(response: Response) -> Response:
+def versioned(response: Response) -> Response:
+    """Every answer of `/v2/` says which API it is of."""
     if API_VERSION in response.headers:
         return response
     return Response(

@@ -1,8 +1,8 @@
 """Every read of `/v2/`, answered by one sync function on one snapshot: request in, response out.
 
-The adapters (Quart-Trio, and later the fast connection) call `answer` within `Store.read`, await
-`Response.extend` if there is one, and send. Upload sessions and tokens are not reads: they are the
-adapter's. Access is decided here, before anything else is looked up.
+The adapters (Quart-Trio in `adapter`, the connection itself in `hot`) call `answer` within
+`Store.read`, await `Response.extend` if there is one, and send. Upload sessions and tokens are not
+reads: they are the adapter's. Access is decided here, before anything else is looked up.
 """
 
 from cas.verbs import View
@@ -33,21 +33,26 @@ def is_read(route: routes.Route, method: str) -> bool:
     return method in ("GET", "HEAD") and isinstance(route, Read)
 
 
-def answer(request: Request, view: View, site: Site) -> Response:
+def answer(request: Request, view: View, site: Site, route: routes.Route | None = None) -> Response:
     """`respond`, with our errors answered too. Everything else is a bug and goes on."""
     try:
-        return respond(request, view, site)
+        return respond(request, view, site, route)
     except KNOWN_ERRORS as error:
         return error_response(error, method=request.method)
 
 
-def respond(request: Request, view: View, site: Site) -> Response:
+def respond(
+    request: Request, view: View, site: Site, route: routes.Route | None = None
+) -> Response:
     """Answer a GET or HEAD from the snapshot; blobs in the response are held open.
+
+    `route` is what the path means, when the caller knows it already.
 
     Raises:
         FrontendFault, CasError: as `frontend.errors` words them; no blob is left open then.
     """
-    route = routes.match(request.path)
+    if route is None:
+        route = routes.match(request.path)
     routes.require_method(route, request.method)
     if not is_read(route, request.method):
         raise Unsupported(f"{request.method} {request.path[:200]} is no read")

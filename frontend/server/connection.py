@@ -1,10 +1,10 @@
-"""One connection on Hypercorn, fenced: whatever comes in, only this connection suffers.
+"""One connection, fenced: whatever comes in, only this connection suffers.
 
-Hypercorn's own connection lets an exception end the worker, cannot be cancelled while a reader
-stalls, waits for ever for a sender, and changes to HTTP/2 in clear text (hardening §1.1-1.3).
+Head by head: a hot read is answered here and at once, everything else by the application through
+Hypercorn's stream (`exchange`). Hypercorn's own connection lets an exception end the worker, cannot
+be cancelled while a reader stalls, and waits for ever for a sender (hardening §1.1-1.3).
 """
 
-import contextlib
 import logging
 import math
 from dataclasses import dataclass
@@ -12,54 +12,25 @@ from typing import Final
 
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol import ProtocolWrapper
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from frontend.server.http1 import Http1
-from frontend.server.inbox import Tasks
+from frontend.server.answers import AnswerBroken, end_head, refusal
+from frontend.server.deadlines import Deadlines
+from frontend.server.exchange import Address, Exchange, Setting
+from frontend.server.heads import Head, Refused
+from frontend.server.hot import HotRead, HotReads, NoHotReads
+from frontend.server.receiver import Receiver
+from frontend.server.sending import send_parts
+from frontend.server.wire import Gone, Wire
 from frontend.settings import Http
 
-READ_SIZE: Final = 256 << 10  # bytes a read: a quarter of the turns through h11 that 64 KiB takes
-SEND_SLICE: Final = 256 << 10  # bytes under one stall limit: 60 s are enough for 4.3 KiB/s
+HEAD_READ: Final = 8 << 10  # bytes: a head and more; larger buffers cost a quarter of the rate
+DRAIN_READ: Final = 64 << 10
 CLOSE_SECONDS: Final = 2.0  # for a closing connection to take our last bytes
 
 _log = logging.getLogger("orlop.connection")
-
-Ends = tuple[tuple[str, int] | None, tuple[str, int] | None]
-
-
-def _ends(socket: trio.socket.SocketType) -> Ends:
-    """The addresses of the client and of ourselves; None for a Unix socket."""
-    return (
-        parse_socket_addr(socket.family, socket.getpeername()),
-        parse_socket_addr(socket.family, socket.getsockname()),
-    )
-
-
-class Protocol(ProtocolWrapper):
-    """Hypercorn's wrapper without its changes of protocol."""
-
-    protocol: Http1
-
-    def __init__(self, connection: "Connection", tasks: Tasks, ends: Ends) -> None:
-        self.protocol = tasks.protocol = Http1(
-            connection.app,
-            connection.config,
-            connection.context,
-            tasks,
-            ConnectionState(connection.state),
-            False,  # not TLS
-            *ends,
-            connection.protocol_send,
-        )
-
-    async def handle(self, event: Event) -> None:
-        """Feed bytes or the end of the connection."""
-        await self.protocol.handle(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +41,47 @@ class Worker:
     config: Config
     context: WorkerContext
     limits: Http
+    deadlines: Deadlines
+    hot: HotReads
 
 
-class Connection(TCPServer):
+class Connection:
     """One accepted socket, from its first byte to its close."""
 
-    stream: trio.SocketStream  # type: ignore[assignment]  # Hypercorn declares only its TLS form
-    protocol: Protocol
-
     def __init__(self, worker: Worker, state: ConnectionState, stream: trio.SocketStream) -> None:
-        super().__init__(worker.app, worker.config, worker.context, state, stream)  # type: ignore[arg-type]  # as above
-        self._limits = worker.limits
-        self._reading = trio.CancelScope()
-        self._head_deadline = math.inf
-        self._is_closing = False  # our last byte is sent; what still comes is dropped
-        self._is_over = False  # nothing is read any more
+        self._worker = worker
+        self._state = state
+        self._stream = stream
+        self._wire = Wire(stream, worker.limits.stall_seconds)
+        self._receiver = Receiver()
+        self._scope = trio.CancelScope()
+        self._is_idle = True  # between requests, with nothing of the next one here
+        self._is_in_head = False
+
+    # --- what `Deadlines` asks and says ---
+
+    @property
+    def deadline(self) -> float:
+        """When this ends if nothing happens."""
+        return self._wire.deadline
+
+    def expire(self) -> None:
+        """End, because the deadline passed."""
+        self._scope.cancel()
+
+    def drain(self) -> None:
+        """End as soon as nothing is under way."""
+        if self._is_idle:
+            self._scope.cancel()
+
+    # --- the connection's task ---
 
     async def run(self) -> None:
         """Serve until either side ends it. Raises nothing but what cancels us."""
+        is_abort = False
         try:
-            await self._serve()
+            with self._worker.deadlines.watching(self):
+                is_abort = await self._serve_fenced()
         except BaseExceptionGroup as group:
             ours, others = group.split(Exception)
             if ours is not None:
@@ -100,85 +92,118 @@ class Connection(TCPServer):
         except Exception as error:  # noqa: BLE001 - see above
             _log.error("a connection failed", exc_info=error)
         finally:
-            await trio.aclose_forcefully(self.stream)
+            self._wire.close(is_abort=is_abort)
 
-    async def _serve(self) -> None:
+    async def _serve_fenced(self) -> bool:
+        """Serve; returns whether to close with a reset, which drops what was not taken yet."""
         try:
-            ends = _ends(self.stream.socket)
+            with self._scope:
+                setting = self._setting()
+                if setting is not None:
+                    await self._serve(setting)
+        except Refused as refused:
+            await self._refuse(refused.status)
+        except Gone:
+            pass
+        except AnswerBroken as broken:  # why is in the log already
+            return broken.looks_whole
+        if not self._scope.cancelled_caught:
+            return False
+        if self._is_in_head:
+            await self._refuse(408)
+            return False
+        return not self._is_idle  # nobody takes what is left
+
+    def _setting(self) -> Setting | None:
+        """What the requests share; None when the peer is gone before we knew its name."""
+        socket = self._stream.socket
+        try:
+            client: Address = parse_socket_addr(socket.family, socket.getpeername())
+            server: Address = parse_socket_addr(socket.family, socket.getsockname())
         except OSError:
-            return  # the peer is gone before we knew its name
-        tasks = Tasks()
-        async with tasks:
-            self._task_group = tasks
-            self.protocol = Protocol(self, tasks, ends)
-            await self.idle_task.restart(tasks, self._idle_timeout)
-            await self._read_data()
-            self._is_over = True
-            await self.protocol.handle(Closed())
-            await self.idle_task.stop()
+            return None
+        worker = self._worker
+        state, is_ending = ConnectionState(self._state), self._is_ending
+        return Setting(worker.app, worker.config, worker.context, state, client, server, is_ending)
 
-    async def protocol_send(self, event: Event) -> None:
-        """Send bytes, begin to close, or note that the connection is (not) idle."""
-        if isinstance(event, RawData):
-            async with self.send_lock:
-                is_sent = await self._send_slices(memoryview(event.data))
-            if not is_sent:
-                await self.protocol.handle(Closed())
-        elif isinstance(event, Closed):
-            await self._begin_close()
-        elif not self._is_over:
-            await super().protocol_send(event)
+    def _is_ending(self) -> bool:
+        return self._worker.deadlines.is_draining
 
-    async def _begin_close(self) -> None:
-        """Say that nothing more comes, and let the reader drop what still does, for a while.
+    async def _serve(self, setting: Setting) -> None:
+        hot = NoHotReads() if self._state else self._worker.hot
+        while True:
+            head = await self._next_head()
+            if head is None:
+                return
+            found = hot.find(head) or await hot.prove(head)
+            if found is not None:
+                is_kept = await self._answer(head, found)
+            else:
+                is_kept = await Exchange(setting, self._wire, self._receiver, head).run()
+            if not is_kept:
+                break
+            if self._receiver.held:  # a client that sends many at once waits its turn
+                await trio.lowlevel.checkpoint()
+        await self._linger()
+
+    async def _next_head(self) -> Head | None:
+        """Wait for the next request; None at the end of the connection.
+
+        Raises:
+            Refused
+        """
+        wire, receiver, limits = self._wire, self._receiver, self._worker.limits
+        head = receiver.next_head()
+        if head is None:
+            is_started = False
+            self._is_idle = not receiver.held
+            wire.deadline = trio.current_time() + limits.idle_seconds
+            while head is None:
+                if receiver.held and not is_started:
+                    is_started, self._is_idle, self._is_in_head = True, False, True
+                    wire.deadline = trio.current_time() + limits.header_seconds
+                elif self._is_idle and self._is_ending():
+                    return None
+                data = await wire.read(HEAD_READ)
+                if not data:
+                    return None
+                receiver.feed(data)
+                head = receiver.next_head()
+            wire.deadline = math.inf
+            self._is_idle = self._is_in_head = False
+        return head
+
+    async def _answer(self, head: Head, found: HotRead) -> bool:
+        """Send an answer that is at hand; returns whether the connection is kept."""
+        wire = self._wire
+        is_last = head.is_last or self._is_ending()
+        before = wire.sent
+        try:
+            beginning = found.beginning + end_head(is_last=is_last)
+            before += len(beginning)
+            await send_parts(wire, beginning, found.body)
+        finally:
+            found.finish(max(wire.sent - before, 0))
+        return not is_last
+
+    # --- its end ---
+
+    async def _refuse(self, status: int) -> None:
+        """Answer `status`, and close."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            try:
+                self._wire.try_send(refusal(status))
+            except Gone:
+                return
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Say that nothing more comes, and drop what still does, for a while.
 
         Closing with bytes unread would reset the connection, and the client would lose our answer.
         """
-        self._is_closing = True
-        self._reading.deadline = min(self._reading.deadline, trio.current_time() + CLOSE_SECONDS)
-        async with self.send_lock:  # the application may be sending what the reader interrupts
-            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.stream.send_eof()
-        await self.protocol.handle(Closed())
-
-    async def _send_slices(self, data: memoryview) -> bool:
-        """Send all of it, and say so; otherwise the connection is closed."""
-        is_whole = False
-        try:
-            for start in range(0, len(data), SEND_SLICE):
-                with trio.fail_after(self._limits.stall_seconds):
-                    await self.stream.send_all(data[start : start + SEND_SLICE])
-            is_whole = True
-        except trio.TooSlowError:
-            _log.info("a reader stalled: connection closed")
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the reader left
-        finally:
-            if not is_whole:  # cancelled too: what follows half a slice would be misread
-                await trio.aclose_forcefully(self.stream)
-        return is_whole
-
-    async def _read_data(self) -> None:
-        with self._reading:
-            while True:
-                data = await self._read_some()
-                if data and not self._is_closing:
-                    await self.protocol.handle(RawData(data))
-                elif not data:
-                    return
-
-    async def _read_some(self) -> bytes:
-        """The next bytes; nothing when the connection is at its end."""
-        http = self.protocol.protocol
-        if not http.has_partial_head:
-            self._head_deadline = math.inf
-        elif self._head_deadline == math.inf:
-            self._head_deadline = trio.current_time() + self._limits.header_seconds
-        try:
-            with trio.fail_at(self._head_deadline):
-                return bytes(await self.stream.receive_some(READ_SIZE))
-        except trio.TooSlowError:
-            await http.refuse(408)
-            return b""
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            return b""
+        self._wire.end_sending()
+        self._wire.deadline = trio.current_time() + CLOSE_SECONDS
+        self._is_idle = True
+        while await self._wire.read(DRAIN_READ):
+            pass

@@ -24,7 +24,8 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from frontend.server.connection import Connection, Worker
-from frontend.server.http1 import HEAD_LIMIT
+from frontend.server.deadlines import Deadlines
+from frontend.server.hot import HotReads
 from frontend.server.paths import ADMIN_SOCKET, connected_path
 from frontend.settings import Http, listen_address
 
@@ -53,6 +54,14 @@ class Sockets:
         return number
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What answers: what `hot` does, `app` never sees."""
+
+    app: Any  # an ASGI application
+    hot: HotReads
+
+
 @contextmanager
 def open_sockets(listen: str, data: Path | None) -> Iterator[Sockets]:
     """Bind `listen`, and the admin socket below `data`.
@@ -69,7 +78,7 @@ def open_sockets(listen: str, data: Path | None) -> Iterator[Sockets]:
 
 
 async def serve(
-    app: Any,  # noqa: ANN401 - any ASGI application
+    service: Service,
     settings: Http,
     sockets: Sockets,
     stop: trio.Event,
@@ -80,11 +89,15 @@ async def serve(
 
     `task_status.started()` means connections are accepted.
     """
-    config = _config(settings)
+    config = _config()
     state = ConnectionState({})
-    worker = Worker(wrap_app(app, 0, "asgi"), config, WorkerContext(None), settings)
+    context, deadlines = WorkerContext(None), Deadlines()
+    worker = Worker(
+        wrap_app(service.app, 0, "asgi"), config, context, settings, deadlines, service.hot
+    )
     lifespan = Lifespan(worker.app, config, state)
     async with trio.open_nursery() as around:  # the lifespan outlives every connection
+        around.start_soon(deadlines.run)
         await around.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
@@ -96,7 +109,8 @@ async def serve(
                 await stop.wait()
                 accepting.cancel_scope.cancel()
             _close(sockets)
-            await worker.context.terminated.set()
+            await context.terminated.set()
+            deadlines.drain()
             connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_seconds
         await lifespan.wait_for_shutdown()
         around.cancel_scope.cancel()
@@ -114,14 +128,11 @@ async def wait_for_signal(
             stop.set()
 
 
-def _config(settings: Http) -> Config:
+def _config() -> Config:
     config = Config()
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None  # ours is in `frontend.app`, which knows the user
     config.include_server_header = False
-    config.keep_alive_timeout = settings.idle_seconds
-    config.keep_alive_max_requests = 1_000_000
-    config.h11_max_incomplete_size = HEAD_LIMIT
     return config
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 from cas.errors import Damaged
 from cas.verified import Ranges, Verified
 from index.records import ChunkAt
+from tests.cas.pages import drop
 
 SPANS = st.tuples(st.integers(0, 60), st.integers(1, 12))
 
@@ -48,10 +49,10 @@ def pack(tmp_path):
 
 def test_sound_chunks_are_looked_up_once(pack):
     descriptor, chunks, looks = pack
-    verified = Verified()
+    verified = Verified(7, descriptor)
 
-    verified.ensure(7, descriptor, (500, 2500), chunks)
-    verified.ensure(7, descriptor, (0, 3000), chunks)
+    verified.ensure(500, 2500, chunks)
+    verified.ensure(0, 3000, chunks)
 
     assert looks == [(500, 2500)]
 
@@ -61,24 +62,24 @@ def test_a_flipped_byte_anywhere_in_a_chunk_is_damage_for_all_of_it(pack):
     os.pwrite(descriptor, b"!", 2999)
 
     with pytest.raises(Damaged, match="chunk at 1000 is not what was stored"):
-        Verified().ensure(7, descriptor, (1000, 1001), chunks)
+        Verified(7, descriptor).ensure(1000, 1001, chunks)
 
 
 def test_damage_elsewhere_hurts_nobody_else(pack):
     descriptor, chunks, _ = pack
     os.pwrite(descriptor, b"!", 5999)
 
-    Verified().ensure(7, descriptor, (0, 3000), chunks)
+    Verified(7, descriptor).ensure(0, 3000, chunks)
 
 
 def test_a_damaged_chunk_stays_damaged_when_it_is_asked_for_again(pack):
     descriptor, chunks, _ = pack
     os.pwrite(descriptor, b"!", 0)
-    verified = Verified()
+    verified = Verified(7, descriptor)
 
     for _ in range(2):
         with pytest.raises(Damaged):
-            verified.ensure(7, descriptor, (0, 10), chunks)
+            verified.ensure(0, 10, chunks)
 
 
 def test_a_file_that_ends_within_a_chunk_is_damage(pack):
@@ -86,4 +87,55 @@ def test_a_file_that_ends_within_a_chunk_is_damage(pack):
     os.ftruncate(descriptor, 5000)
 
     with pytest.raises(Damaged, match="ends at 5000"):
-        Verified().ensure(7, descriptor, (3000, 4000), chunks)
+        Verified(7, descriptor).ensure(3000, 4000, chunks)
+
+
+@given(st.lists(st.tuples(st.booleans(), SPANS), max_size=12))
+def test_what_is_taken_out_of_a_set_is_out(steps):
+    ranges, model = Ranges(), set()
+    for is_added, (start, length) in steps:
+        numbers = set(range(start, start + length))
+        if is_added:
+            ranges.add(start, start + length)
+            model |= numbers
+        else:
+            ranges.remove(start, start + length)
+            model -= numbers
+
+    assert all(ranges.covers(number, number + 1) == (number in model) for number in range(75))
+
+
+def test_nothing_is_ready_before_it_was_checked(pack):
+    descriptor, chunks, _ = pack
+    verified = Verified(7, descriptor)
+
+    assert verified.ready_to(0, 10) == 0
+    verified.ensure(1200, 1300, chunks)
+    assert verified.ready_to(0, 6000) == 0
+    assert verified.ready_to(1000, 6000) == 3000
+    assert verified.ready_to(1100, 1300) == 1300
+
+
+def test_what_the_kernel_dropped_is_checked_again(pack):
+    descriptor, chunks, _ = pack
+    verified = Verified(7, descriptor)
+    verified.ensure(0, 6000, chunks)
+    os.pwrite(descriptor, b"!", 1500)
+    drop(descriptor)
+
+    assert verified.ready_to(0, 6000) == 0
+    with pytest.raises(Damaged, match="chunk at 1000"):
+        verified.ensure(0, 6000, chunks)
+    assert verified.ready_to(1000, 6000) == 1000  # never again without another check
+
+
+def test_a_page_that_came_in_with_a_neighbour_is_not_taken_for_checked(pack):
+    descriptor, chunks, _ = pack
+    verified = Verified(7, descriptor)
+    verified.ensure(0, 6000, chunks)
+    drop(descriptor)
+
+    verified.ensure(3000, 3001, chunks)  # the last chunk: its first page holds both others too
+
+    assert verified.ready_to(3000, 6000) == 6000
+    assert verified.ready_to(500, 6000) == 500

@@ -1,5 +1,6 @@
 """Stored bytes: what every `cas.verbs.Store` must do, written against the Protocol only."""
 
+import socket
 from contextlib import closing
 
 import pytest
@@ -55,6 +56,47 @@ async def test_any_range_of_a_blob_can_be_read(store, size):
     with closing(store.read(lambda view: view.open(digest))) as blob:
         for start, stop in [(0, 1), (0, size), (size - 1, size), (size // 3, size // 2)]:
             assert blob.read(start, stop) == content[start:stop]
+
+
+def sent_of(blob, start, stop) -> bytes:
+    """The bytes that `send` puts on a socket, one call after the other."""
+    ours, theirs = socket.socketpair()
+    received = bytearray()
+    with ours, theirs:
+        ours.setblocking(False)
+        while start < stop:
+            try:
+                sent = blob.send(ours, start, stop)
+            except BlockingIOError:
+                received += theirs.recv(1 << 20)
+            else:
+                assert 0 < sent <= stop - start
+                start += sent
+        ours.close()
+        while data := theirs.recv(1 << 20):
+            received += data
+    return bytes(received)
+
+
+@pytest.mark.parametrize("content", [b"inline", noise(300_000), noise(90_000) * 9, GZIP + CONTENT])
+async def test_what_was_loaded_can_be_sent_without_waiting(store, content):
+    digest = await push(store, content)
+
+    with closing(store.read(lambda view: view.open(digest))) as blob:
+        for start, stop in [(0, len(content)), (1, 2), (len(content) // 2, len(content) - 1)]:
+            blob.load(start, stop)
+            assert sent_of(blob, start, stop) == content[start:stop]
+
+
+async def test_to_send_to_a_peer_that_left_is_an_os_error(store):
+    digest = await push(store, CONTENT)
+    ours, theirs = socket.socketpair()
+    theirs.close()
+
+    with ours, closing(store.read(lambda view: view.open(digest))) as blob:
+        blob.load(0, 10)
+        with pytest.raises(OSError, match="pipe"):
+            blob.send(ours, 0, 10)
 
 
 async def test_a_range_is_clamped_to_the_size(store):

@@ -1,47 +1,12 @@
 """The application alone: all of `/v2/` works under stock Hypercorn, without our connections."""
 
-import httpx
-import hypercorn.trio
 import pytest
-import trio
-from hypercorn.config import Config
 
-from frontend.app import RegistryApp, is_registry_path
-from tests.frontend.live import ADMIN, codes, digest_of, free_port
+from frontend.app import is_registry_path
+from tests.frontend.live import codes, digest_of
 
 LARGE = bytes(range(256)) * 16384  # 4 MiB
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-
-@pytest.fixture(scope="module")
-def stock(live):
-    """The application of `live` on a server of Hypercorn's own."""
-    config = Config()
-    config.bind = [f"127.0.0.1:{free_port()}"]
-    config.errorlog = None
-    stop, is_up = trio.Event(), trio.Event()
-
-    async def serve(task_status=trio.TASK_STATUS_IGNORED):
-        app = RegistryApp(live.registry)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(
-                lambda task_status: hypercorn.trio.serve(
-                    app, config, shutdown_trigger=stop.wait, task_status=task_status
-                )
-            )
-            is_up.set()
-
-    async def start():
-        trio.lowlevel.spawn_system_task(serve)
-        await is_up.wait()
-
-    async def end():
-        stop.set()
-
-    live.run(start)
-    with httpx.Client(base_url=f"http://{config.bind[0]}", auth=ADMIN, trust_env=False) as client:
-        yield client
-    live.run(end)
 
 
 def test_an_image_goes_in_and_comes_out(stock, live):

@@ -114,3 +114,32 @@ def test_an_access_line_names_user_bytes_and_duration(live, written):
     )  # fmt: skip
     assert first["seconds"] > 0
     assert second["user"] == "admin"
+
+
+def test_the_line_is_the_same_whoever_answers(live, written):
+    out = written(format="json")
+    path = f"/v2/{live.image()}/manifests/none"
+
+    live.client.get(path)  # proven now, if it was not before: the connection answers
+    live.client.get(path)
+    live.client.request("GET", path, content=b"a body is the application's")
+
+    lines = access_lines(out, [path] * 3)
+    for line in lines:
+        assert line.pop("seconds") > 0
+        assert line.pop("timestamp").endswith("Z")
+    assert lines[0] == lines[1] == lines[2]
+    assert list(lines[0]) == ["method", "path", "status", "bytes", "user", "event", "level"]
+
+
+def test_a_console_has_its_lines_too(live, written):
+    out = written(format="console")
+    path = f"/v2/{live.image()}/manifests/none"
+
+    live.client.get(path)
+
+    for _ in range(500):
+        if path in out.getvalue():
+            break
+        time.sleep(0.01)
+    assert "status=404" in out.getvalue()

@@ -1,11 +1,13 @@
 """Pulling over the wire: what `respond` answers arrives whole, or the connection is broken."""
 
 import http.client
+import os
 import socket
 
 import httpx
 import pytest
 
+from tests.cas.pages import drop
 from tests.frontend.live import BASIC, codes, digest_of, running
 
 LARGE = b"".join(number.to_bytes(4) for number in range(1 << 20))  # 4 MiB
@@ -129,6 +131,32 @@ def test_a_damaged_blob_breaks_the_connection_and_never_looks_whole(tmp_path, da
 
         assert any("Damaged" in line for line in live.errors.lines)
         live.errors.lines.clear()
+
+
+def test_what_was_sound_and_left_memory_is_checked_when_it_comes_back(tmp_path):
+    with running(tmp_path / "data") as live:
+        image = live.image()
+        place = f"/v2/{image}/blobs/{live.push(image, LARGE)}"
+        packs = tmp_path / "data" / "packs"
+        assert live.client.get(place).content == LARGE
+        _forget(packs)
+        assert live.client.get(place).content == LARGE
+
+        _damage(packs, "flipped")
+        _forget(packs)
+        with pytest.raises(httpx.RemoteProtocolError):
+            live.client.get(place)
+
+        assert any("Damaged" in line for line in live.errors.lines)
+        live.errors.lines.clear()
+
+
+def _forget(packs):
+    """Make the kernel drop what it holds of the packs."""
+    for path in packs.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        drop(descriptor)
+        os.close(descriptor)
 
 
 def _damage(packs, kind):

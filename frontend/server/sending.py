@@ -1,0 +1,67 @@
+"""The body of an answer onto the wire: from memory, and from packs by `sendfile`.
+
+Bytes that are in memory and checked go at once, without a thread; the others are read in and
+checked by one. Never more than a slice waits for a slow reader.
+"""
+
+import errno
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from frontend.domain.message import Slice
+from frontend.server.wire import SEND_SLICE, Gone, Wire
+
+LOAD: Final = (
+    4 << 20
+)  # bytes that a thread reads in: one chunk of an opaque blob at most, or 64 small
+
+# Reads that block on a disk at the same time; more would only queue there.
+_readers = trio.CapacityLimiter(16)
+
+
+async def send_parts(wire: Wire, beginning: bytes, parts: Sequence[bytes | Slice]) -> None:
+    """Send a head and its body.
+
+    Raises:
+        Gone: the client takes nothing more.
+        Damaged: bytes are not what was stored; the client must not think that it has all.
+    """
+    pending = [beginning]
+    for part in parts:
+        if isinstance(part, Slice):
+            await wire.send(*pending)
+            pending = []
+            await _send_slice(wire, part)
+        else:
+            pending.append(part)
+    if pending:
+        await wire.send(*pending)
+
+
+async def _send_slice(wire: Wire, part: Slice) -> None:
+    start, loaded = part.start, part.start
+    wire.begin()
+    while start < part.stop:
+        stop = min(start + SEND_SLICE, part.stop)
+        try:
+            sent = part.blob.send(wire, start, stop)
+        except BlockingIOError:
+            await wire.wait_writable()
+            continue
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise  # our disk's, not the client's
+            raise Gone from None
+        if sent:
+            wire.sent += sent
+            start += sent
+            await trio.lowlevel.checkpoint()  # a fast reader must not keep the others waiting
+        elif loaded <= start:
+            loaded = min(start + LOAD, part.stop)
+            await trio.to_thread.run_sync(part.blob.load, start, loaded, limiter=_readers)
+        else:  # it is gone from memory again, or the system does not say what is there
+            data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
+            await wire.send(data)
+            start = stop

@@ -1,0 +1,116 @@
+"""A connected socket: reads and writes that wait as little as they can, and a deadline.
+
+Nothing here has a timer of its own: `deadline` is a plain number, which one task looks at for all
+connections (`deadlines`). Setting it costs nothing; a cancel scope for each read would.
+"""
+
+import contextlib
+import math
+import os
+import socket
+from typing import Final
+
+import trio
+
+SMALL: Final = 64 << 10  # bytes that are cheaper to copy together than to send apart
+SEND_SLICE: Final = 1 << 20  # bytes that one call may send before others have their turn
+STALL_BYTES: Final = 256 << 10  # bytes under one stall limit: 60 s are enough for 4.3 KiB/s
+
+
+class Gone(Exception):
+    """The client takes nothing more."""
+
+
+class Wire:
+    """The socket of one connection; one task reads, one writes."""
+
+    def __init__(self, stream: trio.SocketStream, stall_seconds: float) -> None:
+        self._stream = stream
+        self._number = stream.socket.fileno()
+        self._stall_seconds = stall_seconds
+        self._is_empty = True  # the last read took all there was
+        self._renew_at = 0  # bytes sent when the client gets a new stall limit
+        self._patience_ends = math.inf
+        self.sent = 0  # bytes
+        self.deadline = math.inf  # trio's clock: when this connection ends if nothing happens
+
+    def fileno(self) -> int:
+        """The descriptor, as system calls want it."""
+        return self._number
+
+    async def read(self, size: int) -> bytes:
+        """What came, at most `size` bytes; nothing at the end, however it came."""
+        if self._is_empty:  # asking now would most often be told "again"
+            await trio.lowlevel.wait_readable(self._number)
+        while True:
+            try:
+                data = os.read(self._number, size)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._number)
+            except OSError:  # reset, timed out: there is nothing more either
+                return b""
+            else:
+                self._is_empty = len(data) < size
+                return data
+
+    async def send(self, *parts: bytes) -> None:
+        """Send all of it, every `STALL_BYTES` under the stall limit.
+
+        Raises:
+            Gone
+        """
+        data = b"".join(parts) if sum(map(len, parts)) <= SMALL else b""
+        for part in (data,) if data else parts:
+            sent = self.try_send(part)
+            if sent < len(part):
+                self.begin()
+                await self._send_rest(memoryview(part)[sent:])
+
+    def try_send(self, data: bytes | memoryview) -> int:
+        """Send what fits without waiting; returns how many bytes that was.
+
+        Raises:
+            Gone
+        """
+        if not data:
+            return 0
+        try:
+            sent = os.write(self._number, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            raise Gone from None
+        self.sent += sent
+        return sent
+
+    async def _send_rest(self, rest: memoryview) -> None:
+        while rest:
+            await self.wait_writable()
+            rest = rest[self.try_send(rest[:SEND_SLICE]) :]
+
+    def begin(self) -> None:
+        """Something new is to be sent: the stall limit begins with the next wait."""
+        self._renew_at = self.sent
+
+    async def wait_writable(self) -> None:
+        """Wait until the client takes more, unless it stalls."""
+        if self.sent >= self._renew_at:
+            self._renew_at = self.sent + STALL_BYTES
+            self._patience_ends = trio.current_time() + self._stall_seconds
+        self.deadline = self._patience_ends
+        await trio.lowlevel.wait_writable(self._number)
+        self.deadline = math.inf
+
+    def end_sending(self) -> None:
+        """Say that nothing more comes."""
+        with contextlib.suppress(OSError):
+            self._stream.socket.shutdown(socket.SHUT_WR)
+
+    def close(self, *, is_abort: bool = False) -> None:
+        """Close at once; an abort tells the client that what it has is not all."""
+        if is_abort:
+            with contextlib.suppress(OSError):
+                self._stream.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+                )
+        self._stream.socket.close()

@@ -1,0 +1,60 @@
+"""Who a credential was proven to be, and for how long that counts."""
+
+import pytest
+
+from frontend.access.proven import MAX_PROVEN, REMEMBER_SECONDS, Proven
+from frontend.domain.message import ANONYMOUS, Principal
+
+ADMIN = Principal("admin", is_admin=True)
+
+
+class Rows:
+    """A snapshot of accounts."""
+
+    def __init__(self, **rows):
+        self.rows = rows
+
+    def record(self, table, key):
+        assert table == "user"
+        return self.rows.get(key.decode())
+
+
+@pytest.fixture
+def clock():
+    return [1000.0]
+
+
+@pytest.fixture
+def proven(clock):
+    return Proven(lambda: clock[0])
+
+
+def test_a_proof_counts_while_the_account_is_the_same(proven):
+    proven.note("Basic x", ADMIN, b"row", 60)
+
+    assert proven.recall("Basic x", Rows(admin=b"row")) is ADMIN
+    assert proven.recall("Basic x", Rows(admin=b"other")) is None
+    assert proven.recall("Basic x", Rows()) is None
+    assert proven.recall("Basic y", Rows(admin=b"row")) is None
+
+
+@pytest.mark.parametrize(("left", "counts"), [(5, 5), (60, 60), (300, REMEMBER_SECONDS), (-1, 0)])
+def test_a_proof_ends_when_its_time_is_over(proven, clock, left, counts):
+    proven.note("Bearer x", ANONYMOUS, None, left)
+
+    clock[0] += counts - 0.1
+    assert (proven.recall("Bearer x", Rows()) is ANONYMOUS) == (counts > 0)
+    clock[0] += 0.1
+    assert proven.recall("Bearer x", Rows()) is None
+
+
+def test_neither_credentials_nor_many_of_them_are_kept(proven):
+    for number in range(MAX_PROVEN + 10):
+        proven.note(f"Basic {number}", ADMIN, b"row", 60)
+    proven.note("Basic " + "x" * 5000, ADMIN, b"row", 60)
+
+    rows = Rows(admin=b"row")
+    assert proven.recall("Basic 0", rows) is None
+    assert proven.recall(f"Basic {MAX_PROVEN + 9}", rows) is ADMIN
+    assert proven.recall("Basic " + "x" * 5000, rows) is None
+    assert "Basic" not in repr(vars(proven))
