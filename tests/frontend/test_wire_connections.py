@@ -125,6 +125,21 @@ def test_a_reader_that_stops_is_cut_off(hasty):
     assert len(received) < len(content)
 
 
+@pytest.mark.slow
+def test_a_reader_that_trickles_is_cut_off_too(hasty):
+    image, content = hasty.image(), b"\3" * (32 << 20)
+    place = f"/v2/{image}/blobs/{hasty.push(image, content)}"
+    with hasty.connect() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.sendall(f"GET {place} HTTP/1.1\r\n".encode() + HOST + AUTH + b"\r\n")
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(4096) and time.monotonic() - began < 8:
+                time.sleep(0.05)  # 80 KiB/s, and 640 KiB/s are wanted
+
+    assert time.monotonic() - began < 6
+
+
 @pytest.mark.parametrize(
     "framing",
     [
