@@ -1,4 +1,4 @@
-"""What is measured. Each scenario returns rows for the report: a name and its figures."""
+"""What is measured of Orlop's store. Each scenario returns rows: a name and its figures."""
 
 import json
 import statistics
@@ -52,7 +52,7 @@ def memory(folder: Path) -> Iterator[Row]:
     with servers.orlop(folder / "memory") as server:
         at_rest = server.anonymous_bytes()
         peaks: list[int] = []
-        with _sampling(server.pid, peaks):
+        with _sampling(server, peaks):
             push_blob(server, blob, digest)
             found, _ = pull_digest(server, digest)
         extents = _stats(server)["extents"]
@@ -77,8 +77,8 @@ class _sampling:  # noqa: N801 - used as a with statement only
         "    time.sleep(0.02)\n"
     )
 
-    def __init__(self, pid: int, samples: list[int]) -> None:
-        self._pid = pid
+    def __init__(self, server: servers.Server, samples: list[int]) -> None:
+        self._pid = server.pid
         self._samples = samples
 
     def __enter__(self) -> None:

@@ -10,9 +10,13 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bench import process
+from bench.cores import Cores, running_on
 
 READY_SECONDS = 30.0
 _PASSWORD = secrets.token_urlsafe(12)  # of every registry of this run: data outlives a server
@@ -33,15 +37,16 @@ class Server:
 
     name: str
     port: int
-    pid: int
+    pid: int | None  # None: not ours, and nobody tells us
     image: str
     user: str
     password: str
     data: Path
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -52,39 +57,36 @@ class Server:
         return {"Authorization": f"Basic {b64encode(both).decode()}"}
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        return http.client.HTTPConnection(self.host, self.port, timeout=120)
 
     def anonymous_bytes(self) -> int:
         """Anonymous memory of the process now."""
-        return _smaps(self.pid, "Anonymous")
-
-    def cpu_seconds(self) -> float:
-        """User and system time of the process so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _smaps(pid: int, field: str) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) << 10
-    raise KeyError(field)
+        assert self.pid is not None  # noqa: S101 - asked of our own processes only
+        return process.smaps_bytes(self.pid, "Anonymous")
 
 
 @contextlib.contextmanager
-def orlop(data: Path) -> Iterator[Server]:
-    """The registry of this project, as `orlop serve` starts it."""
+def orlop(
+    data: Path,
+    name: str = "orlop",
+    *,
+    tree: Path | None = None,
+    arguments: Sequence[str] = (),
+    cores: Cores | None = None,
+) -> Iterator[Server]:
+    """The registry of this project, as `orlop serve` starts it; of another checkout with `tree`."""
     port, password = _free_port(), _PASSWORD
-    command = [sys.executable, "-m", "frontend.main", "serve"]
-    command += ["--data", str(data), "--listen", f"127.0.0.1:{port}"]
+    command = [_python_of(tree), "-m", "frontend.main", "serve"]
+    command += ["--data", str(data), "--listen", f"127.0.0.1:{port}", *arguments]
     environment = os.environ | {"ORLOP_ADMIN_PASSWORD": password, "ORLOP_LOG__LEVEL": "error"}
-    with _running(command, environment, data.with_suffix(".log")) as pid:
-        _wait_ready(port, "/readyz")
-        yield Server("orlop", port, pid, "local/images/bench", "admin", password, data)
+    log = data.with_suffix(".log")
+    with _running(command, environment, log, cores=cores, folder=tree) as child:
+        _wait_ready(child, port, "/readyz", log)
+        yield Server(name, port, child.pid, "local/images/bench", "admin", password, data)
 
 
 @contextlib.contextmanager
-def docker_registry(data: Path) -> Iterator[Server]:
+def docker_registry(data: Path, cores: Cores | None = None) -> Iterator[Server]:
     """Debian's docker-registry 2.8.2, without authentication (which costs it nothing then)."""
     program = shutil.which("docker-registry")
     if program is None:
@@ -94,24 +96,58 @@ def docker_registry(data: Path) -> Iterator[Server]:
     configuration = data.with_suffix(".yml")
     configuration.write_text(_PEER.format(root=data, port=port))
     command = [program, "serve", str(configuration)]
-    with _running(command, dict(os.environ), data.with_suffix(".log")) as pid:
-        _wait_ready(port, "/v2/")
-        yield Server("docker-registry", port, pid, "bench", "", "", data)
+    log = data.with_suffix(".log")
+    with _running(command, dict(os.environ), log, cores=cores) as child:
+        _wait_ready(child, port, "/v2/", log)
+        yield Server("docker-registry", port, child.pid, "bench", "", "", data)
+
+
+def peer(name: str, url: str) -> Server:
+    """A registry that runs already: http://[user:password@]127.0.0.1:PORT[/image].
+
+    Raises:
+        ValueError: the URL is another, or not of this machine: load never leaves it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost") or not parts.port:
+        raise ValueError(f"{url!r} is not http://[user:password@]127.0.0.1:PORT[/image]")
+    image = parts.path.strip("/") or "bench"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    pid = process.listener_of(parts.port)
+    return Server(name, parts.port, pid, image, user, password, Path(), parts.hostname)
 
 
 @contextlib.contextmanager
-def _running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+def _running(
+    command: list[str],
+    environment: dict[str, str],
+    log: Path,
+    *,
+    cores: Cores | None,
+    folder: Path | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start it on the servers' cores; whatever happens, it is gone afterwards."""
+    pinned = running_on(cores.server) if cores else contextlib.nullcontext()
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603 - our own command
+        with pinned:
+            child = subprocess.Popen(  # noqa: S603 - our own command
+                command, env=environment, stdout=output, stderr=output, cwd=folder
+            )
         try:
-            yield process.pid
+            yield child
         finally:
-            process.terminate()
+            child.terminate()
             try:
-                process.wait(40)
+                child.wait(40)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                child.kill()
+                child.wait()
+
+
+def _python_of(tree: Path | None) -> str:
+    """The environment of that checkout, if it has one: it may need other packages than ours."""
+    own = tree / ".venv/bin/python" if tree else None
+    return str(own) if own and own.exists() else sys.executable
 
 
 def _free_port() -> int:
@@ -120,13 +156,13 @@ def _free_port() -> int:
         return port
 
 
-def _wait_ready(port: int, path: str) -> None:
+def _wait_ready(child: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and child.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
         time.sleep(0.005)
-    sys.exit(f"bench: nothing answers on port {port}")
+    sys.exit(f"bench: nothing answers on port {port}\n{log.read_text()[-2000:]}")
