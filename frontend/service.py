@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from cas.local import LocalStore, StoreSettings, open_store
+from frontend import memory
 from frontend.access.credentials import Authenticator
 from frontend.access.tokens import Signer
 from frontend.app import RegistryApp
@@ -49,6 +50,7 @@ async def _serve(registry: Registry, sockets: Sockets, words: str) -> None:
         await nursery.start(wait_for_signal, stop)
         nursery.start_soon(_note_draining, registry, stop)
         async with serving(registry, sockets, stop):
+            memory.settle()
             sys.stdout.write(words)
             sys.stdout.flush()
             await stop.wait()

@@ -7,7 +7,7 @@ from functools import partial
 
 from cas.verbs import Store, View
 from frontend.access.passwords import Passwords
-from frontend.access.proven import Proven
+from frontend.access.proven import NOBODY, Proof, Proven
 from frontend.access.tokens import Signer
 from frontend.access.users import User, find_row, fold
 from frontend.domain.faults import Unauthorized
@@ -28,12 +28,12 @@ class Authenticator:
         self._passwords = Passwords()
         self._proven = Proven()
 
-    def recall(self, credentials: str, view: View) -> Principal | None:
+    def recall(self, credentials: str, view: View) -> Proof | None:
         """Who an Authorization value was proven to be a short while ago; no thread, no other look.
 
         None when `authenticate` must decide: it is new, too old, or the account changed.
         """
-        return self._proven.recall(credentials, view) if credentials else ANONYMOUS
+        return self._proven.recall(credentials, view) if credentials else NOBODY
 
     async def authenticate(self, headers: Mapping[str, str], scope: str = "") -> Principal:
         """The principal of a request; `scope` is what the challenge will ask for.

@@ -4,6 +4,7 @@ The credential is kept as a keyed hash. The account's row is compared on every u
 changes in it, a revocation above all, counts from the next request on.
 """
 
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from blake3 import blake3
 
 from cas.verbs import View
 from frontend.access.users import find_row
-from frontend.domain.message import Principal
+from frontend.domain.message import ANONYMOUS, Principal
 
 MAX_PROVEN: Final = 4096  # credentials; about 500 bytes each
 REMEMBER_SECONDS: Final = 60.0
@@ -29,6 +30,9 @@ class Proof:
     principal: Principal
     row: bytes | None  # the account's, as it was; None for the anonymous
     until: float  # on the monotonic clock
+
+
+NOBODY: Final = Proof(ANONYMOUS, None, math.inf)  # needs no proof, and never ends
 
 
 class Proven:
@@ -50,17 +54,15 @@ class Proven:
         if len(self._proofs) > MAX_PROVEN:
             self._proofs.popitem(last=False)
 
-    def recall(self, credentials: str, view: View) -> Principal | None:
-        """Whom it proved, if that still holds."""
+    def recall(self, credentials: str, view: View) -> Proof | None:
+        """The proof, if it still holds."""
         if len(credentials) > _MAX_LENGTH:
             return None
         proof = self._proofs.get(self._name(credentials))
         if proof is None or proof.until <= self._clock():
             return None
-        principal = proof.principal
-        if principal.name and find_row(view, principal.name) != proof.row:
-            return None
-        return principal
+        name = proof.principal.name
+        return None if name and find_row(view, name) != proof.row else proof
 
     def _name(self, credentials: str) -> bytes:
         return blake3(credentials.encode("utf-8", "replace"), key=self._key).digest()

@@ -71,3 +71,4 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     body: tuple[bytes | Slice, ...] = ()
     extend: Extend | None = None
+    is_lasting: bool = True  # the same request on the same snapshot gets the same; no clock decides

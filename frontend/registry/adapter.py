@@ -5,6 +5,7 @@ are the handlers of `WRITES`, which read their body themselves.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from frontend.access.tokens import token_response
@@ -155,6 +156,4 @@ def versioned(response: Response) -> Response:
     """Every answer of `/v2/` says which API it is of."""
     if API_VERSION in response.headers:
         return response
-    return Response(
-        response.status, (API_VERSION, *response.headers), response.body, response.extend
-    )
+    return replace(response, headers=(API_VERSION, *response.headers))

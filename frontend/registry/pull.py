@@ -48,7 +48,7 @@ def respond_manifest(
         return Response(HTTPStatus.NOT_MODIFIED, named)
     headers = (*named, ("Content-Type", row.media_type), ("Content-Length", str(found.size)))
     if request.method == "HEAD":
-        return Response(200, (*headers, *INERT), extend=_extend(name, digest, link, site))
+        return _head(name, digest, (*headers, *INERT), link, site)
     return Response(200, (*headers, *INERT), _whole(digest, found, view))
 
 
@@ -73,7 +73,7 @@ def respond_blob(
     headers = (*headers, *INERT)
     whole = (("Content-Type", _OCTETS), ("Content-Length", str(found.size)))
     if request.method == "HEAD":  # RFC 9110, 14.2: Range counts for GET only
-        return Response(200, (*headers, *whole), extend=_extend(name, digest, link, site))
+        return _head(name, digest, (*headers, *whole), link, site)
     is_current = is_range_current(request.headers.get("if-range"), digest)
     spans = parse_ranges(request.headers.get("range"), found.size) if is_current else None
     if spans is None:
@@ -138,10 +138,13 @@ def _slices(
     return tuple(Slice(blob, span.start, span.stop) for span in spans)
 
 
-def _extend(name: ImageName, digest: Digest, link: Link, site: Site) -> Extend | None:
-    """The lease to renew because a client was told that this is here (design, invariant 3)."""
+def _head(name: ImageName, digest: Digest, headers: Headers, link: Link, site: Site) -> Response:
+    """The answer to a HEAD, with the lease to renew because a client was told that this is here.
+
+    Source: design, invariant 3. What is referred to needs no lease, unless a lease outlasts the
+    grace that follows the last reference.
+    """
     if link.references > 0 and site.grace_seconds >= site.lease_seconds:
-        return None
-    if link.lease - site.now() >= site.lease_seconds / 2:
-        return None
-    return Extend(name, digest)
+        return Response(200, headers)
+    is_due = link.lease - site.now() < site.lease_seconds / 2
+    return Response(200, headers, extend=Extend(name, digest) if is_due else None, is_lasting=False)

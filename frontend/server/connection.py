@@ -19,7 +19,7 @@ from hypercorn.utils import parse_socket_addr
 from frontend.server.answers import AnswerBroken, end_head, refusal
 from frontend.server.deadlines import Deadlines
 from frontend.server.exchange import Address, Exchange, Setting
-from frontend.server.heads import Head, Refused
+from frontend.server.heads import Refused
 from frontend.server.hot import HotRead, HotReads, NoHotReads
 from frontend.server.receiver import Receiver
 from frontend.server.sending import send_parts
@@ -130,35 +130,40 @@ class Connection:
         return self._worker.deadlines.is_draining
 
     async def _serve(self, setting: Setting) -> None:
-        hot = NoHotReads() if self._state else self._worker.hot
-        while True:
-            head = await self._next_head()
-            if head is None:
-                return
-            found = hot.find(head) or await hot.prove(head)
-            if found is not None:
-                is_kept = await self._answer(head, found)
+        hot: HotReads = NoHotReads() if self._state else self._worker.hot
+        while (block := await self._next_block()) is not None:
+            found = hot.recall(block)
+            if found is None:
+                is_kept = await self._handle(setting, hot, block)
             else:
-                is_kept = await Exchange(setting, self._wire, self._receiver, head).run()
+                is_kept = await self._answer(found)
             if not is_kept:
-                break
+                await self._linger()
+                return
             if self._receiver.held:  # a client that sends many at once waits its turn
                 await trio.lowlevel.checkpoint()
-        await self._linger()
 
-    async def _next_head(self) -> Head | None:
-        """Wait for the next request; None at the end of the connection.
+    async def _handle(self, setting: Setting, hot: HotReads, block: bytes) -> bool:
+        """Answer a request that is not remembered; returns whether the connection is kept."""
+        head = self._receiver.open(block)
+        found = hot.find(block, head) or await hot.prove(block, head)
+        if found is not None:
+            return await self._answer(found)
+        return await Exchange(setting, self._wire, self._receiver, head).run()
+
+    async def _next_block(self) -> bytes | None:
+        """Wait for the next request's head; None at the end of the connection.
 
         Raises:
             Refused
         """
         wire, receiver, limits = self._wire, self._receiver, self._worker.limits
-        head = receiver.next_head()
-        if head is None:
+        block = receiver.next_block()
+        if block is None:
             is_started = False
             self._is_idle = not receiver.held
             wire.deadline = trio.current_time() + limits.idle_seconds
-            while head is None:
+            while block is None:
                 if receiver.held and not is_started:
                     is_started, self._is_idle, self._is_in_head = True, False, True
                     wire.deadline = trio.current_time() + limits.header_seconds
@@ -168,15 +173,15 @@ class Connection:
                 if not data:
                     return None
                 receiver.feed(data)
-                head = receiver.next_head()
+                block = receiver.next_block()
             wire.deadline = math.inf
             self._is_idle = self._is_in_head = False
-        return head
+        return block
 
-    async def _answer(self, head: Head, found: HotRead) -> bool:
+    async def _answer(self, found: HotRead) -> bool:
         """Send an answer that is at hand; returns whether the connection is kept."""
         wire = self._wire
-        is_last = head.is_last or self._is_ending()
+        is_last = found.is_last or self._is_ending()
         before = wire.sent
         try:
             beginning = found.beginning + end_head(is_last=is_last)

@@ -18,25 +18,38 @@ class HotRead(Protocol):
     def body(self) -> Sequence[bytes | Slice]:
         """What follows the head."""
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the client wants the connection to end."""
+
     def finish(self, sent: int) -> None:
         """Close the blobs, and note that `sent` bytes of the body went out."""
 
 
 class HotReads(Protocol):
-    """Finds answers. None: the application answers this one."""
+    """Finds answers; `block` is a head as it came. None: the next one is asked, or the application.
 
-    def find(self, head: Head) -> HotRead | None:
+    In this order, because each costs more than the one before.
+    """
+
+    def recall(self, block: bytes) -> HotRead | None:
+        """The answer, if the very same was just asked; the head need not be parsed for it."""
+
+    def find(self, block: bytes, head: Head) -> HotRead | None:
         """The answer, if it is known at once who asks."""
 
-    async def prove(self, head: Head) -> HotRead | None:
-        """The answer, after whoever asks was asked for proof; called when `find` found none."""
+    async def prove(self, block: bytes, head: Head) -> HotRead | None:
+        """The answer, after whoever asks was asked for proof."""
 
 
 class NoHotReads:
     """Leaves everything to the application."""
 
-    def find(self, _: Head) -> None:
+    def recall(self, _: bytes) -> None:
         """Nothing."""
 
-    async def prove(self, _: Head) -> None:
+    def find(self, _: bytes, __: Head) -> None:
+        """Nothing."""
+
+    async def prove(self, _: bytes, __: Head) -> None:
         """Nothing."""

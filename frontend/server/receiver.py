@@ -13,7 +13,10 @@ END: Final = b""  # of a body
 
 
 class Receiver:
-    """`feed` what was read; `next_head` and then `next_data` until `END`, and again."""
+    """`feed` what was read; `next_block`, `open` it, `next_data` until `END`, and again.
+
+    A request without a body needs no `open`.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
@@ -30,8 +33,8 @@ class Receiver:
         """Add what was read."""
         self._rest = self._rest + data if self._rest else data
 
-    def next_head(self) -> Head | None:
-        """The next request's head; None until all of it is here.
+    def next_block(self) -> bytes | None:
+        """The bytes of the next request's head; None until all of it is here.
 
         Raises:
             Refused: the connection must answer and close.
@@ -48,9 +51,22 @@ class Receiver:
                 self._seen = len(rest)
             return None
         end += 4
-        head = parse_head(rest if end == len(rest) else rest[:end])
-        self._rest = rest[end:]
         self._seen = 0
+        self._left = 0
+        self._chunked = None
+        if end == len(rest):
+            self._rest = b""
+            return rest
+        self._rest = rest[end:]
+        return rest[:end]
+
+    def open(self, block: bytes) -> Head:
+        """The head that `next_block` gave, parsed; its body follows.
+
+        Raises:
+            Refused: as `next_block`.
+        """
+        head = parse_head(block)
         self._left = head.length or 0
         self._chunked = Chunked() if head.length is None else None
         return head

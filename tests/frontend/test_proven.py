@@ -32,7 +32,7 @@ def proven(clock):
 def test_a_proof_counts_while_the_account_is_the_same(proven):
     proven.note("Basic x", ADMIN, b"row", 60)
 
-    assert proven.recall("Basic x", Rows(admin=b"row")) is ADMIN
+    assert proven.recall("Basic x", Rows(admin=b"row")).principal is ADMIN
     assert proven.recall("Basic x", Rows(admin=b"other")) is None
     assert proven.recall("Basic x", Rows()) is None
     assert proven.recall("Basic y", Rows(admin=b"row")) is None
@@ -43,7 +43,7 @@ def test_a_proof_ends_when_its_time_is_over(proven, clock, left, counts):
     proven.note("Bearer x", ANONYMOUS, None, left)
 
     clock[0] += counts - 0.1
-    assert (proven.recall("Bearer x", Rows()) is ANONYMOUS) == (counts > 0)
+    assert (proven.recall("Bearer x", Rows()) is not None) == (counts > 0)
     clock[0] += 0.1
     assert proven.recall("Bearer x", Rows()) is None
 
@@ -55,6 +55,6 @@ def test_neither_credentials_nor_many_of_them_are_kept(proven):
 
     rows = Rows(admin=b"row")
     assert proven.recall("Basic 0", rows) is None
-    assert proven.recall(f"Basic {MAX_PROVEN + 9}", rows) is ADMIN
+    assert proven.recall(f"Basic {MAX_PROVEN + 9}", rows).principal is ADMIN
     assert proven.recall("Basic " + "x" * 5000, rows) is None
     assert "Basic" not in repr(vars(proven))
