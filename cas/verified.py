@@ -8,12 +8,19 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Final
 
 from blake3 import blake3
 
 from cas.errors import Damaged
 from cas.resident import PAGE, Pages
 from index.records import ChunkAt
+
+BUFFER: Final = 1 << 20  # bytes read at once to be hashed; each reading thread holds as much
+# Neighbouring regions of a pack that several threads may check at once. Whoever comes second to a
+# region waits, and then finds it done: 64 clients of one cold blob do not hash it 64 times.
+_REGIONS: Final = 16
+_REGION: Final = 4 << 20  # bytes; what one request for bytes reads in at most
 
 # (pack, start, stop) → (offset, row) of the chunks that overlap that range, in order
 Chunks = Callable[[int, int, int], Sequence[tuple[int, ChunkAt]]]
@@ -72,6 +79,7 @@ class Verified:
         self._pages = Pages(descriptor)
         self._ranges = Ranges()
         self._lock = Lock()
+        self._regions = [Lock() for _ in range(_REGIONS)]
 
     def ready_to(self, start: int, stop: int) -> int:
         """How far the bytes from `start` on are in memory and checked, at most `stop`; never waits.
@@ -93,29 +101,47 @@ class Verified:
         """
         if self.ready_to(start, stop) >= stop:
             return
-        for offset, row in chunks(self._pack, start, stop):
-            if self.ready_to(offset, offset + row.length) < offset + row.length:
-                self._check(offset, row)
+        with self._regions[start // _REGION % _REGIONS]:
+            ready = self.ready_to(start, stop)
+            if ready >= stop:
+                return
+            for run in _runs(chunks(self._pack, ready, stop)):
+                self._check(run)
 
     def close(self) -> None:
         """Let go of what looks at memory; nobody may ask any more."""
         self._pages.close()
 
-    def _check(self, offset: int, row: ChunkAt) -> None:
-        stop = offset + row.length
+    def _check(self, run: Sequence[tuple[int, ChunkAt]]) -> None:
+        """Read in and check chunks that lie side by side."""
+        start, (last, row) = run[0][0], run[-1]
+        stop = last + row.length
         with self._lock:
-            self._ranges.remove(*self._doubtful(offset, stop))
-        data = os.pread(self._descriptor, row.length, offset)
-        if len(data) < row.length:
-            raise Damaged(
-                f"pack {self._pack:016x}", f"ends at {offset + len(data)}: bytes are lost"
-            )
-        if blake3(data).digest() != row.name:
+            self._ranges.remove(*self._doubtful(start, stop))
+        window = _Window(self._descriptor, stop)
+        sound = start
+        try:
+            for offset, row in run:
+                self._check_chunk(window, offset, row)
+                sound = offset + row.length
+        finally:
+            with self._lock:
+                self._ranges.add(start, sound)
+
+    def _check_chunk(self, window: "_Window", offset: int, row: ChunkAt) -> None:
+        stop = offset + row.length
+        hashing = blake3()
+        at = offset
+        while at < stop:
+            piece = window.read(at, stop)
+            if not piece:
+                raise Damaged(f"pack {self._pack:016x}", f"ends at {at}: bytes are lost")
+            hashing.update(piece)
+            at += len(piece)
+        if hashing.digest() != row.name:
             raise Damaged(
                 f"pack {self._pack:016x}", f"the chunk at {offset} is not what was stored"
             )
-        with self._lock:
-            self._ranges.add(offset, stop)
 
     def _doubtful(self, start: int, stop: int) -> tuple[int, int]:
         """What is not known any more once `start` to `stop` is read in.
@@ -129,3 +155,43 @@ class Verified:
         if self._pages.resident_to(last, last + 1) > last:
             return first, stop
         return first, last + PAGE
+
+
+class _Window:
+    """A file read forwards through one buffer, a few chunks at a time."""
+
+    def __init__(self, descriptor: int, stop: int) -> None:
+        self._descriptor = descriptor
+        self._stop = stop  # nobody wants bytes beyond
+        self._buffer = memoryview(bytearray(BUFFER))
+        self._start = self._end = 0  # what of the file is in it
+
+    def read(self, start: int, stop: int) -> memoryview:
+        """Bytes from `start` on: all up to `stop`, or a buffer full; none at the file's end.
+
+        They are valid until the next read.
+        """
+        if not self._start <= start <= stop <= self._end:
+            self._fill(start)
+        return self._buffer[start - self._start : min(stop, self._end) - self._start]
+
+    def _fill(self, start: int) -> None:
+        size = min(BUFFER, self._stop - start)
+        self._start = self._end = start
+        while size > self._end - start:
+            found = os.preadv(self._descriptor, [self._buffer[self._end - start : size]], self._end)
+            if not found:
+                return
+            self._end += found
+
+
+def _runs(chunks: Sequence[tuple[int, ChunkAt]]) -> list[list[tuple[int, ChunkAt]]]:
+    """The chunks, grouped by what lies side by side."""
+    runs: list[list[tuple[int, ChunkAt]]] = []
+    end = -1
+    for offset, row in chunks:
+        if offset != end:
+            runs.append([])
+        runs[-1].append((offset, row))
+        end = offset + row.length
+    return runs

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import trio
 
-QUEUED_READS: Final = 4  # body events of 256 KiB; when they are full, the socket feels it
+QUEUED_READS: Final = 1  # body events of up to 1 MiB; when it is full, the socket feels it
 
 
 class Inbox:

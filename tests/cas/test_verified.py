@@ -1,13 +1,16 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from blake3 import blake3
 from hypothesis import given, strategies as st
 
 from cas.errors import Damaged
-from cas.verified import Ranges, Verified
+from cas.verified import BUFFER, Ranges, Verified
 from index.records import ChunkAt
 from tests.cas.pages import drop
+from tests.cas.pushing import noise
 
 SPANS = st.tuples(st.integers(0, 60), st.integers(1, 12))
 
@@ -139,3 +142,72 @@ def test_a_page_that_came_in_with_a_neighbour_is_not_taken_for_checked(pack):
 
     assert verified.ready_to(3000, 6000) == 6000
     assert verified.ready_to(500, 6000) == 500
+
+
+@pytest.fixture
+def long_pack(tmp_path):
+    """A file of many chunks, some longer than what is read at once, with a gap between two."""
+    lengths = [300_000] * 9 + [2 * BUFFER + 12_345, 5, BUFFER]
+    path, rows, offset = tmp_path / "pack", [], 0
+    with path.open("wb") as file:
+        for number, length in enumerate(lengths):
+            if number == 4:
+                file.write(bytes(10_000))  # dead bytes
+                offset += 10_000
+            content = noise(length, seed=number)
+            file.write(content)
+            rows.append((offset, ChunkAt(length, blake3(content).digest(), 1)))
+            offset += length
+    descriptor = os.open(path, os.O_RDWR)
+    yield descriptor, rows, offset
+    os.close(descriptor)
+
+
+def test_chunks_are_checked_however_they_lie_to_what_is_read_at_once(long_pack):
+    descriptor, rows, size = long_pack
+    verified = Verified(7, descriptor)
+
+    verified.ensure(0, size, lambda *_: rows)
+
+    assert [verified.ready_to(at, at + row.length) for at, row in rows] == [
+        at + row.length for at, row in rows
+    ]
+    dead = rows[3][0] + rows[3][1].length
+    assert verified.ready_to(dead, dead + 1) == dead
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_one_flipped_byte_is_found_wherever_it_is_and_what_comes_before_is_sound(long_pack, number):
+    descriptor, rows, size = long_pack
+    at, row = rows[number]
+    last = at + row.length - 1
+    os.pwrite(descriptor, bytes([os.pread(descriptor, 1, last)[0] ^ 1]), last)
+    verified = Verified(7, descriptor)
+
+    with pytest.raises(Damaged, match=f"chunk at {at} "):
+        verified.ensure(0, size, lambda *_: rows)
+
+    assert verified.ready_to(at, at + 1) == at
+    if number:
+        assert verified.ready_to(rows[number - 1][0], at) > rows[number - 1][0]
+
+
+def test_who_comes_while_the_same_bytes_are_checked_waits_and_finds_it_done(pack):
+    descriptor, chunks, looks = pack
+    verified = Verified(7, descriptor)
+    is_looking, go_on = Event(), Event()
+
+    def slow_chunks(*asked):
+        is_looking.set()
+        go_on.wait(10)
+        return chunks(*asked)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(verified.ensure, 0, 6000, slow_chunks)
+        is_looking.wait(10)
+        second = threads.submit(verified.ensure, 0, 6000, chunks)
+        go_on.set()
+        first.result(10)
+        second.result(10)
+
+    assert len(looks) == 1
