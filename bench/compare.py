@@ -1,8 +1,9 @@
 """`python -m bench.compare [scenario…]`: measure Orlop and other registries side by side.
 
 Every registry has its turn in every round, all pinned to the same core, the load to another.
-Compared: manifests, blobs, tags, uploads, images, mounts. Of Orlop's store: push, memory, dedup,
-scale. All by default; with --quick only the compared ones, briefly. Needs wrk and docker-registry.
+Compared: manifests, blobs, tags, uploads, images, mounts. Of Orlop alone: push, memory, dedup,
+scale, workers. All by default; with --quick only the compared ones, briefly. Needs wrk and
+docker-registry.
 """
 
 import argparse

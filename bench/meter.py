@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import process
 from bench.cases import FAILURES, Bench, Case
 from bench.client import file_digest
-from bench.content import write_random
+from bench.content import forget_pages, write_random
 from bench.cores import Cores
 from bench.sample import Figures, Load, Sample
 from bench.servers import Server
@@ -74,7 +74,8 @@ def probe_machine(folder: Path, *, size: int) -> Machine:
     """How fast this disk takes bytes for good, and this processor hashes them."""
     probe, copy = folder / "probe.bin", folder / "probe.copy"
     write_random(probe, size)
-    os.sync()
+    forget_pages()
+    file_digest(probe)  # it comes in from the disk: neither figure is to wait for that
     started = time.perf_counter()
     with probe.open("rb") as source, copy.open("wb") as target:
         while piece := source.read(1 << 20):

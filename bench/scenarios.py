@@ -6,23 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench import content, servers
 from bench.client import file_digest, pull_digest, push_blob
+from bench.row import Row
 from bench.scale import fill
+from bench.workers import workers
 
 GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report."""
-
-    name: str
-    figure: str
-    wanted: str = ""
 
 
 def push(folder: Path) -> Iterator[Row]:
@@ -155,4 +147,4 @@ def _stats(server: servers.Server) -> dict[str, int]:
     return found
 
 
-SCENARIOS = {"push": push, "memory": memory, "dedup": dedup, "scale": scale}
+SCENARIOS = {"push": push, "memory": memory, "dedup": dedup, "scale": scale, "workers": workers}

@@ -40,7 +40,7 @@ class _Layer:
     def renew(self) -> None:
         content.write_random(self.path, self.size, content.GZIP_HEAD)
         self.digest = file_digest(self.path)
-        os.sync()  # what another registry has left to write is not to burden the next
+        content.forget_pages()
 
 
 def uploads(bench: Bench) -> Iterator[Case]:
@@ -76,7 +76,7 @@ class _Blobs:
 
     def renew(self) -> None:
         self.contents = [os.urandom(4096) for _ in range(BLOBS)]
-        os.sync()
+        content.forget_pages()
 
 
 def images(bench: Bench) -> Iterator[Case]:
