@@ -1,5 +1,6 @@
 """What is in memory, asked without loading it."""
 
+import errno
 import os
 
 import pytest
@@ -8,8 +9,14 @@ from cas.resident import PAGE, Pages
 from tests.cas.pages import drop
 
 
-@pytest.fixture
-def file(tmp_path):
+def refuse(*_):
+    raise OSError(errno.ENOSYS, "not here")
+
+
+@pytest.fixture(params=["counted", "looked at"])
+def file(request, tmp_path, monkeypatch):
+    if request.param == "looked at":  # as on a kernel that cannot count
+        monkeypatch.setattr("cas.resident.cached_pages", refuse)
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     os.pwrite(descriptor, b"x" * (10 * PAGE), 0)
     os.fsync(descriptor)

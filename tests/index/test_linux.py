@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from index.linux import punch_hole, reserve, start_writeback
+from index.linux import cached_pages, punch_hole, reserve, start_writeback
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_writeback_of_a_range_can_be_begun(file):
     start_writeback(file, 0, 8192)
 
     assert os.pread(file, 8192, 0) == b"x" * 8192
+
+
+def test_pages_in_memory_are_counted(file):
+    os.write(file, b"x" * (10 << 12))
+
+    try:
+        assert cached_pages(file, 1 << 12, 20 << 12) == 9
+    except OSError as error:
+        assert error.errno == errno.ENOSYS  # a kernel before 6.5
 
 
 @pytest.mark.parametrize(
