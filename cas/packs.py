@@ -153,6 +153,16 @@ class PackBlob:
         ready = held.verified.ready_to(offset, offset + length) - offset
         return os.sendfile(peer.fileno(), held.number, offset, ready) if ready else 0
 
+    def peek(self, start: int, stop: int) -> bytes:
+        """See `cas.verbs.Blob`."""
+        pack, offset, length = self._run_at(start, stop)
+        held = self._held[pack]
+        ready = held.verified.ready_to(offset, offset + length) - offset
+        try:
+            return os.pread(held.number, ready, offset) if ready else b""
+        except OSError as error:
+            raise from_system(error, f"pack {pack:016x}") from error
+
     def load(self, start: int, stop: int) -> None:
         """See `cas.verbs.Blob`."""
         while start < stop:
@@ -198,6 +208,10 @@ class InlineBlob:
     def send(self, peer: Peer, start: int, stop: int) -> int:
         """See `cas.verbs.Blob`."""
         return os.write(peer.fileno(), memoryview(self._content)[start:stop])
+
+    def peek(self, start: int, stop: int) -> bytes:
+        """See `cas.verbs.Blob`."""
+        return self._content[start:stop]
 
     def load(self, start: int, stop: int) -> None:
         """See `cas.verbs.Blob`; it is in memory."""

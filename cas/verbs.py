@@ -95,8 +95,15 @@ class Blob(Protocol):
             OSError: the peer takes nothing more.
         """
 
+    def peek(self, start: int, stop: int) -> bytes:
+        """As `send`, for who must see the bytes: those from `start` on that are at hand, or none.
+
+        Raises:
+            Damaged: as `read`.
+        """
+
     def load(self, start: int, stop: int) -> None:
-        """Read in and check what `send` will want; blocks on the disk: call it in a thread.
+        """Read in and check what `send` and `peek` want; blocks on the disk: call it in a thread.
 
         Raises:
             Damaged: as `read`.

@@ -48,13 +48,14 @@ def serve(*, config: Config = None, data: Data = None, listen: str | None = None
     from frontend.bootstrap import PasswordUnusable
     from frontend.errors import KNOWN_ERRORS
     from frontend.server.groups import sole_leaf
+    from frontend.settings import SettingsError
 
     settings = _settings(config, data, listen)
     log.configure(settings.log)
     memory.limit_arenas()
     try:
         trio.run(service.run, settings, os.environ)
-    except* (OSError, PasswordUnusable, *KNOWN_ERRORS) as group:
+    except* (OSError, SettingsError, PasswordUnusable, *KNOWN_ERRORS) as group:
         raise Failure(f"cannot serve: {sole_leaf(group)}") from None
 
 
@@ -121,7 +122,13 @@ def check_config(*, config: Config = None) -> None:
     """Read the configuration file and the environment, and show what would be used."""
     import msgspec
 
+    from frontend.server.certificate import CertificateUnusable, open_certificate
+
     settings = _settings(config, None, None)
+    try:
+        open_certificate(settings.http)
+    except CertificateUnusable as error:
+        raise Failure(str(error)) from None
     _write(json.dumps(msgspec.to_builtins(settings), indent=2))
 
 

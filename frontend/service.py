@@ -19,6 +19,7 @@ from frontend.domain.rights import Realm
 from frontend.registry.call import Registry
 from frontend.registry.hot import HotRegistry
 from frontend.registry.site import Site
+from frontend.server.certificate import open_certificate
 from frontend.server.serving import Service, Sockets, open_sockets, serve, wait_for_signal
 from frontend.settings import Settings, listen_address
 
@@ -30,9 +31,11 @@ async def run(settings: Settings, environment: Mapping[str, str]) -> None:
 
     Raises:
         OSError: the address or the data directory cannot be used.
+        CertificateUnusable: or its key is.
         PasswordUnusable: the administrator's, at the first start.
         IndexFault, CasError: the store cannot be opened, or failed.
     """
+    open_certificate(settings.http)  # `serve` does; but before anything is made, this must be said
     data = Path(settings.storage.data)
     is_terminal = sys.stdout.isatty()
     async with open_store(data, store_settings(settings)) as store:
@@ -107,7 +110,8 @@ def public_url(settings: Settings, port: int) -> str:
     host, _ = listen_address(settings.http.listen)
     if host in _ANY_ADDRESS:
         host = socket.gethostname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if settings.http.tls_certificate else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def greeting(url: str, first: FirstStart | None) -> str:

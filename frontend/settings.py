@@ -30,6 +30,9 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
 
     listen: str = "127.0.0.1:5080"
     public_url: str = ""  # as clients reach us; the token realm is made of it, never of Host
+    tls_certificate: str = ""  # PEM, with the chain behind it; with its key HTTPS is served
+    tls_key: str = ""
+    http2: bool = False  # a layer comes 4 times slower that way, and no client needs it
     header_seconds: Seconds = 10.0  # from the first byte of a request to the end of its head
     idle_seconds: Seconds = 75.0  # between requests
     stall_seconds: Seconds = 60.0  # without one byte of a body, in either direction
@@ -137,6 +140,9 @@ def load(
         merged.setdefault(value.section, {})[value.key] = value.value
     settings = msgspec.convert(merged, Settings, strict=False)
     listen_address(settings.http.listen)
+    if bool(settings.http.tls_certificate) != bool(settings.http.tls_key):
+        lacking = "tls_key" if settings.http.tls_certificate else "tls_certificate"
+        raise SettingInvalid(f"http.{lacking}", "a certificate and its key go together")
     return settings
 
 

@@ -7,6 +7,8 @@ be cancelled while a reader stalls, and waits for ever for a sender (hardening Â
 
 import logging
 import math
+import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +23,10 @@ from frontend.server.deadlines import Deadlines
 from frontend.server.exchange import Address, Exchange, Setting
 from frontend.server.heads import Refused
 from frontend.server.hot import HotRead, HotReads, NoHotReads
+from frontend.server.negotiation import agree
 from frontend.server.receiver import Receiver
 from frontend.server.sending import send_parts
+from frontend.server.tls import TlsWire
 from frontend.server.wire import Gone, Wire
 from frontend.settings import Http
 
@@ -43,16 +47,31 @@ class Worker:
     limits: Http
     deadlines: Deadlines
     hot: HotReads
+    serve_h2: "ServeH2 | None" = None  # None: nobody may speak it
+
+
+# Serves a connection that speaks h2, from its first bytes to its end.
+ServeH2 = Callable[[Worker, Setting, Wire, bytes], Awaitable[None]]
 
 
 class Connection:
     """One accepted socket, from its first byte to its close."""
 
-    def __init__(self, worker: Worker, state: ConnectionState, stream: trio.SocketStream) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        state: ConnectionState,
+        stream: trio.SocketStream,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._worker = worker
         self._state = state
         self._stream = stream
-        self._wire = Wire(stream, worker.limits.stall_seconds)
+        stall_seconds = worker.limits.stall_seconds
+        self._wire = (
+            Wire(stream, stall_seconds) if tls is None else TlsWire(stream, stall_seconds, tls)
+        )
+        self._is_tls = tls is not None
         self._receiver = Receiver()
         self._scope = trio.CancelScope()
         self._is_idle = True  # between requests, with nothing of the next one here
@@ -98,9 +117,7 @@ class Connection:
         """Serve; returns whether to close with a reset, which drops what was not taken yet."""
         try:
             with self._scope:
-                setting = self._setting()
-                if setting is not None:
-                    await self._serve(setting)
+                await self._serve_whole()
         except Refused as refused:
             await self._refuse(refused.status)
         except Gone:
@@ -112,7 +129,33 @@ class Connection:
         if self._is_in_head:
             await self._refuse(408)
             return False
+        if self._is_idle:
+            self._wire.finish()
         return not self._is_idle  # nobody takes what is left
+
+    async def _serve_whole(self) -> None:
+        setting = self._setting()
+        if setting is None:
+            return
+        if self._is_tls or (self._worker.serve_h2 is not None and not self._state):
+            await self._serve_agreed(setting)
+        else:
+            await self._serve(setting)
+        self._wire.finish()
+
+    async def _serve_agreed(self, setting: Setting) -> None:
+        """Find out what the client speaks, and speak that."""
+        worker = self._worker
+        is_h2, first = await agree(
+            self._wire, worker.limits, is_h2_spoken=worker.serve_h2 is not None
+        )
+        if is_h2 and worker.serve_h2 is not None:
+            self._is_idle = False  # it has deadlines of its own
+            await worker.serve_h2(worker, setting, self._wire, first)
+            await self._linger()
+            return
+        self._receiver.feed(first)
+        await self._serve(setting)
 
     def _setting(self) -> Setting | None:
         """What the requests share; None when the peer is gone before we knew its name."""
@@ -124,7 +167,16 @@ class Connection:
             return None
         worker = self._worker
         state, is_ending = ConnectionState(self._state), self._is_ending
-        return Setting(worker.app, worker.config, worker.context, state, client, server, is_ending)
+        return Setting(
+            worker.app,
+            worker.config,
+            worker.context,
+            state,
+            client,
+            server,
+            is_ending,
+            self._is_tls,
+        )
 
     def _is_ending(self) -> bool:
         return self._worker.deadlines.is_draining

@@ -5,7 +5,7 @@ Two tasks: the connection's own pumps what the client sends, the application's s
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 from hypercorn.config import Config
@@ -26,6 +26,17 @@ from frontend.server.wire import Gone, Wire
 BODY_READ: Final = 1 << 20
 AHEAD_READ: Final = 8 << 10  # bytes of later requests that are taken while one is answered
 
+
+class Receiving(Protocol):
+    """What waits for the application."""
+
+    async def receive(self) -> Any:  # noqa: ANN401 - ASGI events are untyped
+        """The next event, as ASGI's receive."""
+
+    def close(self) -> None:
+        """The application ended."""
+
+
 _STREAM: Final = 1  # HTTP/1.1 has one at a time
 _Send = Callable[[Any], Awaitable[None]]
 Address = tuple[str, int] | None
@@ -42,6 +53,7 @@ class Setting:
     client: Address
     server: Address
     is_ending: Callable[[], bool]  # whether connections end after the request under way
+    is_tls: bool = False
 
 
 class Exchange:
@@ -64,7 +76,7 @@ class Exchange:
             setting.config,
             setting.context,
             self,  # type: ignore[arg-type]  # of a task group it uses `spawn_app` alone
-            False,  # not TLS
+            setting.is_tls,
             setting.client,
             setting.server,
             self._take,
@@ -108,7 +120,7 @@ class Exchange:
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the application; returns what feeds its `receive`. Hypercorn's stream calls it."""
         inbox = Inbox(self._ask)
-        self._nursery.start_soon(_run_app, app, config, scope, inbox, send)
+        self._nursery.start_soon(run_app, app, config, scope, inbox, send)
         return inbox.put
 
     # --- from the client: the connection's task ---
@@ -176,13 +188,15 @@ class Exchange:
             await self._leave()
 
 
-async def _run_app(
+async def run_app(
     app: AppWrapper,
     config: Config,
     scope: Any,  # noqa: ANN401 - ASGI's scope
-    inbox: Inbox,
+    inbox: Receiving,
     send: _Send,
 ) -> None:
+    """Run the application for one request; what it raises is logged, and ends its answer."""
+
     async def send_or_close(message: Any) -> None:  # noqa: ANN401 - ASGI's message
         if message is None:
             inbox.close()  # before Hypercorn's last words, which would wait for a reader

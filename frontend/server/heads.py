@@ -105,6 +105,23 @@ def parse_head(data: bytes) -> Head:
     )
 
 
+def check_fields(method: bytes, target: bytes, fields: Fields) -> bool:
+    """Judge what came as fields of h2 as `parse_head` judges a head; `fields` with their Host.
+
+    Returns whether the client holds its body back.
+
+    Raises:
+        Refused: 400, 417, 431 or 501.
+    """
+    parse_line(b"%b %b HTTP/1.1" % (method, target))
+    if len(fields) > HEADER_COUNT:
+        raise Refused(431)
+    special = _special(fields)
+    _length(special, "1.1")
+    _check_host(special, "1.1")
+    return _is_continue_awaited(special, "1.1")
+
+
 def parse_line(line: bytes) -> tuple[bytes, bytes, str]:
     """Method, target and version of a request line.
 

@@ -1,4 +1,4 @@
-"""The body of an answer onto the wire: from memory, and from packs by `sendfile`.
+"""The body of an answer onto the wire: from memory, and from packs by `sendfile` or as a copy.
 
 Bytes that are in memory and checked go at once, without a thread; the others are read in and
 checked by one. Never more than a slice waits for a slow reader.
@@ -17,6 +17,8 @@ LOAD: Final = (
     4 << 20
 )  # bytes that a thread reads in: one chunk of an opaque blob at most, or 64 small
 
+COPY: Final = 256 << 10  # bytes of a pack in memory of our own at once
+
 # Reads that block on a disk at the same time; more would only queue there.
 _readers = trio.CapacityLimiter(16)
 
@@ -33,7 +35,7 @@ async def send_parts(wire: Wire, beginning: bytes, parts: Sequence[bytes | Slice
         if isinstance(part, Slice):
             await wire.send(*pending)
             pending = []
-            await _send_slice(wire, part)
+            await (_send_slice if wire.has_sendfile else _send_copied)(wire, part)
         else:
             pending.append(part)
     if pending:
@@ -65,3 +67,20 @@ async def _send_slice(wire: Wire, part: Slice) -> None:
             data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
             await wire.send(data)
             start = stop
+
+
+async def _send_copied(wire: Wire, part: Slice) -> None:
+    """As `_send_slice`, for a wire that must see the bytes."""
+    start, loaded = part.start, part.start
+    while start < part.stop:
+        stop = min(start + COPY, part.stop)
+        data = part.blob.peek(start, stop)
+        if not data and loaded <= start:
+            loaded = min(start + LOAD, part.stop)
+            await trio.to_thread.run_sync(part.blob.load, start, loaded, limiter=_readers)
+            continue
+        if not data:
+            data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
+        await wire.send(data)
+        start += len(data)
+        await trio.lowlevel.checkpoint()

@@ -23,7 +23,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
-from frontend.server.connection import Connection, Worker
+from frontend.server.certificate import Certificate, open_certificate
+from frontend.server.connection import Connection, ServeH2, Worker
 from frontend.server.deadlines import Deadlines
 from frontend.server.hot import HotReads
 from frontend.server.paths import ADMIN_SOCKET, connected_path
@@ -88,12 +89,22 @@ async def serve(
     """Serve until `stop`; then accept nothing more and give requests under way their time.
 
     `task_status.started()` means connections are accepted.
+
+    Raises:
+        CertificateUnusable
     """
+    certificate = open_certificate(settings)
     config = _config()
     state = ConnectionState({})
     context, deadlines = WorkerContext(None), Deadlines()
     worker = Worker(
-        wrap_app(service.app, 0, "asgi"), config, context, settings, deadlines, service.hot
+        wrap_app(service.app, 0, "asgi"),
+        config,
+        context,
+        settings,
+        deadlines,
+        service.hot,
+        _h2(settings),
     )
     lifespan = Lifespan(worker.app, config, state)
     async with trio.open_nursery() as around:  # the lifespan outlives every connection
@@ -102,7 +113,7 @@ async def serve(
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
-                for listener, handler in _handlers(worker, sockets):
+                for listener, handler in _handlers(worker, sockets, certificate):
                     accept = partial(trio.serve_listeners, handler_nursery=connections)
                     accepting.start_soon(accept, handler, [listener])
                 task_status.started()
@@ -136,9 +147,21 @@ def _config() -> Config:
     return config
 
 
-def _handlers(worker: Worker, sockets: Sockets) -> Iterator[tuple[trio.SocketListener, Handler]]:
+def _h2(settings: Http) -> ServeH2 | None:
+    """What serves h2; its code is not even loaded where it was not asked for."""
+    if not settings.http2:
+        return None
+    from frontend.server.h2 import serve_h2
+
+    return serve_h2
+
+
+def _handlers(
+    worker: Worker, sockets: Sockets, certificate: Certificate | None
+) -> Iterator[tuple[trio.SocketListener, Handler]]:
     async def handle(stream: trio.SocketStream) -> None:
-        await Connection(worker, ConnectionState({}), stream).run()
+        tls = None if certificate is None else certificate.context()
+        await Connection(worker, ConnectionState({}), stream, tls).run()
 
     async def handle_admin(stream: trio.SocketStream) -> None:
         if not _is_own_user(stream.socket):

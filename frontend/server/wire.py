@@ -24,6 +24,8 @@ class Gone(Exception):
 class Wire:
     """The socket of one connection; one task reads, one writes."""
 
+    has_sendfile = True  # whether a file's bytes may be put on the descriptor as they are
+
     def __init__(self, stream: trio.SocketStream, stall_seconds: float) -> None:
         self._stream = stream
         self._number = stream.socket.fileno()
@@ -105,6 +107,9 @@ class Wire:
         """Say that nothing more comes."""
         with contextlib.suppress(OSError):
             self._stream.socket.shutdown(socket.SHUT_WR)
+
+    def finish(self) -> None:
+        """Nothing was cut off, and nothing more comes: the close says so, in clear text."""
 
     def close(self, *, is_abort: bool = False) -> None:
         """Close at once; an abort tells the client that what it has is not all."""

@@ -78,6 +78,16 @@ def sent_of(blob, start, stop) -> bytes:
     return bytes(received)
 
 
+def peeked_of(blob, start, stop) -> bytes:
+    """The bytes that `peek` returns, one call after the other."""
+    parts = []
+    while start < stop:
+        parts.append(blob.peek(start, stop))
+        assert 0 < len(parts[-1]) <= stop - start
+        start += len(parts[-1])
+    return b"".join(parts)
+
+
 @pytest.mark.parametrize("content", [b"inline", noise(300_000), noise(90_000) * 9, GZIP + CONTENT])
 async def test_what_was_loaded_can_be_sent_without_waiting(store, content):
     digest = await push(store, content)
@@ -86,6 +96,7 @@ async def test_what_was_loaded_can_be_sent_without_waiting(store, content):
         for start, stop in [(0, len(content)), (1, 2), (len(content) // 2, len(content) - 1)]:
             blob.load(start, stop)
             assert sent_of(blob, start, stop) == content[start:stop]
+            assert peeked_of(blob, start, stop) == content[start:stop]
 
 
 async def test_to_send_to_a_peer_that_left_is_an_os_error(store):

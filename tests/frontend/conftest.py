@@ -8,6 +8,8 @@ from hypercorn.config import Config
 
 from cas.local import open_store
 from frontend.app import RegistryApp
+from frontend.settings import Http, Settings
+from tests.frontend.certificates import make_pair
 from tests.frontend.live import ADMIN, free_port, running
 from tests.frontend.world import World
 
@@ -25,6 +27,45 @@ def live(tmp_path_factory):
     """One server for all tests over the wire: each uses images of its own."""
     with running(tmp_path_factory.mktemp("live") / "data") as server:
         server.create_repository("local/public", "public")
+        yield server
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return make_pair(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory):
+    """A server under TLS, as configured by nothing but a certificate."""
+    yield from _serving(tmp_path_factory, "secure", is_secure=True)
+
+
+@pytest.fixture(scope="session")
+def clear_h2(tmp_path_factory):
+    """A server in clear text with h2 turned on."""
+    yield from _serving(tmp_path_factory, "clear_h2", is_secure=False, http2=True)
+
+
+@pytest.fixture(scope="session")
+def secure_h2(tmp_path_factory):
+    """A server under TLS with h2 turned on."""
+    yield from _serving(tmp_path_factory, "secure_h2", is_secure=True, http2=True)
+
+
+@pytest.fixture(params=["clear_h2", "secure_h2"])
+def h2_live(request):
+    """Both of them, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def _serving(tmp_path_factory, name, *, is_secure, **settings):
+    folder = tmp_path_factory.mktemp(name)
+    pair = make_pair(folder) if is_secure else None
+    if pair is not None:
+        settings |= {"tls_certificate": str(pair.certificate), "tls_key": str(pair.key)}
+    http = Http(listen="127.0.0.1:0", shutdown_seconds=2, **settings)
+    with running(folder / "data", Settings(http=http), pair and pair.trust()) as server:
         yield server
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Live:
     client: httpx.Client
     stranger: httpx.Client
     errors: "Errors"
+    trust: ssl.SSLContext | None = None  # of a server under TLS
 
     @property
     def registry(self) -> Registry:
@@ -73,8 +75,13 @@ class Live:
         return answer.headers["Location"]
 
     def connect(self) -> socket.socket:
-        """A plain socket to the server."""
-        return socket.create_connection(self.address, timeout=10)
+        """A socket to the server, under TLS if it is."""
+        peer = socket.create_connection(self.address, timeout=10)
+        if self.trust is None:
+            return peer
+        return self.trust.wrap_socket(
+            peer, server_hostname=self.address[0], suppress_ragged_eofs=False
+        )
 
     def exchange(self, sent: bytes) -> bytes:
         """Send bytes; returns everything until the server closes."""
@@ -184,8 +191,13 @@ class _Thread:
 
 
 @contextmanager
-def running(data: Path, settings: Settings | None = None) -> Iterator[Live]:
-    """Serve for a block. Whatever goes wrong inside leaves the block."""
+def running(
+    data: Path, settings: Settings | None = None, trust: ssl.SSLContext | None = None
+) -> Iterator[Live]:
+    """Serve for a block. Whatever goes wrong inside leaves the block.
+
+    `trust` is what clients need when `settings` have a certificate.
+    """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     http = Http(listen="127.0.0.1:0", shutdown_seconds=2)
     settings = settings or Settings(http=http, storage=Storage(data=str(data)))
@@ -196,16 +208,14 @@ def running(data: Path, settings: Settings | None = None) -> Iterator[Live]:
     server.is_up.wait()
     try:
         if server.error is None:
-            yield from _with_clients(server, errors)
+            yield from _with_clients(server, errors, trust)
     finally:
         server.end()
         logging.getLogger().removeHandler(errors)
     assert errors.lines == [], "\n".join(errors.lines)
 
 
-def _with_clients(server: _Thread, errors: Errors) -> Iterator[Live]:
-    with (
-        httpx.Client(base_url=server.url, auth=ADMIN, timeout=20, trust_env=False) as client,
-        httpx.Client(base_url=server.url, timeout=20, trust_env=False) as stranger,
-    ):
-        yield Live(server, client, stranger, errors)
+def _with_clients(server: _Thread, errors: Errors, trust: ssl.SSLContext | None) -> Iterator[Live]:
+    common = {"base_url": server.url, "timeout": 20, "trust_env": False, "verify": trust or True}
+    with httpx.Client(auth=ADMIN, **common) as client, httpx.Client(**common) as stranger:
+        yield Live(server, client, stranger, errors, trust)

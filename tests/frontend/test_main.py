@@ -172,6 +172,30 @@ def test_a_password_that_cannot_be_is_said_so_without_repeating_it(here, monkeyp
     assert "Traceback" not in ended.stderr
 
 
+def test_the_check_of_the_configuration_looks_at_the_pair(here, capsys, monkeypatch, pair):
+    monkeypatch.setenv("ORLOP_HTTP__TLS_CERTIFICATE", str(pair.certificate))
+    monkeypatch.setenv("ORLOP_HTTP__TLS_KEY", str(pair.key))
+    good = run(capsys, "config", "check")
+    pair.key.write_text("nothing")
+    bad = run(capsys, "config", "check")
+
+    assert good[0] == 0
+    assert json.loads(good[1])["http"]["tls_key"] == str(pair.key)
+    assert (bad[0], bad[2]) == (1, f"orlop: {pair.key}: no private key in PEM\n")
+
+
+@pytest.mark.slow
+def test_a_bad_pair_at_the_start_is_said_before_anything_is_made(here, monkeypatch, pair):
+    monkeypatch.setenv("ORLOP_HTTP__TLS_CERTIFICATE", str(pair.certificate))
+    monkeypatch.setenv("ORLOP_HTTP__TLS_KEY", str(here / "lost.pem"))
+    command = [sys.executable, "-m", "frontend.main", "serve", "--data", str(here / "data")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+
+    assert ended.returncode == 1
+    assert ended.stderr == f"orlop: cannot serve: {here / 'lost.pem'}: No such file or directory\n"
+    assert not (here / "data").exists()
+
+
 def _command(folder: Path, port: int) -> list[str]:
     data, listen = str(folder / "data"), f"127.0.0.1:{port}"
     return [sys.executable, "-m", "frontend.main", "serve", "--data", data, "--listen", listen]
