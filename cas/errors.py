@@ -11,6 +11,7 @@ CasError
 ├── Damaged              stored bytes do not match their chunk's hash, or are missing
 ├── StorageFull          below the free-space watermark, or the disk said so
 ├── Busy                 a bounded queue is full; try again
+├── DaemonAway           the process that writes cannot be reached; try again
 └── StoreFailed          the store cannot go on; a restart recovers it
 """
 
@@ -137,6 +138,17 @@ class Busy(CasError):
 
     def __str__(self) -> str:
         return f"{self.what} is full: try again in a moment"
+
+
+@dataclass(eq=False)
+class DaemonAway(CasError):
+    """The daemon could not be reached, or its connection broke before it answered.
+
+    In the second case nobody knows whether it did what it was asked; all of it may be asked again.
+    """
+
+    def __str__(self) -> str:
+        return "the storage daemon is restarting: try again in a moment"
 
 
 @dataclass(eq=False)

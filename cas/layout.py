@@ -4,7 +4,7 @@
     index/                      the LMDB environment
     packs/<16 hex>              a pack; its name is its id (u64)
     uploads/<64 hex>            a staged upload; its name is its session id
-    run/                        Unix sockets
+    run/                        Unix sockets (`cas.sockets`)
 
 A session id is nonce(16) ‖ algorithm(1) ‖ MAC(15), in hex: POST and PATCH write no index row, and
 yet nobody but its owner can name it. Its first 8 bytes become the pack id if the file is adopted.

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +26,9 @@ from cas.errors import (
     from_system,
 )
 from cas.ingest import hash_file
-from cas.packs import Packs
 from cas.placing import Placer, Staged, Terms
-from cas.sessions import REST, Session, Sessions
+from cas.session import Session
+from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
 from cas.tasks import background, both
 from cas.verbs import Adopt, Maintenance, Owner, Progress, Report, StoreChange, Upload, View
@@ -39,7 +39,6 @@ from index.errors import ExpectationsFailed, IndexFailed, NoSpace, WriterBusy
 from index.ledger import Clock
 from index.lock import hold_directory
 from index.placement import activate_pack
-from index.records import ChunkAt
 from index.writer import Writer, open_writer
 
 T = TypeVar("T")
@@ -70,7 +69,7 @@ class LocalStore:
         self._writer = parts.writer
         self._sessions = parts.sessions
         self._appender = parts.appender
-        self._packs = Packs(root, partial(_chunks, parts.environment))
+        self._packs = view.packs_of(root, parts.environment)
         self._placer = Placer(root, parts.environment, parts.writer, parts.appender)
         self._failure: str | None = None
         self._failed = trio.Event()
@@ -95,6 +94,11 @@ class LocalStore:
             return await self._sessions.stage(owner, session, key)
         except OSError as error:
             raise from_system(error, layout.UPLOADS) from error
+
+    @property
+    def sessions(self) -> Sessions:
+        """The upload sessions, for the daemon: its callers have only their ids."""
+        return self._sessions
 
     async def wait_grown(self, upload: Upload, offset: int) -> int:
         """See `cas.verbs.Store`."""
@@ -198,7 +202,7 @@ class LocalStore:
         except OSError as error:
             raise from_system(error, "the data directory") from error
 
-    async def maintain(self, kind: Maintenance) -> AsyncIterator[Progress | Report]:
+    async def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
         """See `cas.verbs.Store`."""
         if kind != "fsck":
             raise ValueError(kind)
@@ -331,12 +335,6 @@ async def _check_content(change: PutObject) -> None:
         actual = await trio.to_thread.run_sync(hashing)
     if actual != expected:
         raise DigestMismatch(expected, actual)
-
-
-def _chunks(
-    environment: Environment, pack: int, start: int, stop: int
-) -> list[tuple[int, ChunkAt]]:
-    return environment.read(lambda v: list(v.iter_chunks_over(pack, start, stop)))
 
 
 def _hash_again(session: Session, algorithm: str) -> Digest:

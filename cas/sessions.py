@@ -7,6 +7,7 @@ while more than LAG bytes of its upload are not hashed yet, so memory and the pa
 import math
 import os
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Final, Self
 import trio
 
 from cas import layout, staging
-from cas.errors import Busy, CasError, UploadSealed, UploadUnknown, from_system
-from cas.ingest import SEGMENT, Desk, Ingest
+from cas.errors import CasError, UploadSealed, UploadUnknown, from_system
+from cas.ingest import SEGMENT, Desk
+from cas.session import Session
 from cas.tasks import background
 from cas.verbs import Owner, Upload
 
@@ -24,84 +26,8 @@ HASHERS: Final = 4  # uploads hashed at once; each holds 8 MiB and two threads
 LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
 BATCH: Final = SEGMENT  # bytes worth three hops to threads; an opaque chunk, so none is read twice
 REST: Final = 900.0  # seconds without a request after which a session is only a file
+COMMITTED: Final = 4096  # sizes kept for followers that come back for the end; 150 bytes each
 TURN: Final = 32 << 20  # bytes of one upload before the next one gets its turn
-
-
-class Session:
-    """One staged upload (`cas.verbs.Upload`)."""
-
-    def __init__(self, sessions: "Sessions", session: str, size: int) -> None:
-        self.id = session
-        self.size = size
-        self.path = layout.upload_path(sessions.root, session)
-        self.ingest = Ingest(layout.session_algorithm(session))
-        self.key: str | None = None
-        self.is_sealed = False  # no append may begin
-        self.is_whole = False  # and none is under way: `size` is final
-        self.is_finished = False  # hashed and cut to the end
-        self.is_queued = False
-        self.is_committed = False
-        self.fault: CasError | None = None  # why it ended or could not be hashed
-        self.used_at = trio.current_time()
-        self._sessions = sessions
-        self._changed = trio.Event()
-
-    @property
-    def unhashed(self) -> int:
-        """Bytes that arrived and are not hashed yet."""
-        return self.size - self.ingest.hashed
-
-    async def append(self, offset: int, data: bytes | bytearray | memoryview) -> int:
-        """See `cas.verbs.Upload`."""
-        return await self._sessions.append(self, offset, data)
-
-    async def cancel(self) -> None:
-        """See `cas.verbs.Upload`."""
-        await self._sessions.end(self)
-
-    def tell(self) -> None:
-        """Wake everybody who waits for this session to change."""
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def wait_changed(self) -> None:
-        """Wait for the next change.
-
-        Raises:
-            UploadUnknown: the session ended; or what went wrong with it.
-        """
-        if self.fault is None:
-            await self._changed.wait()
-        self.check()
-
-    async def wait_grown(self, offset: int) -> int:
-        """See `cas.verbs.Store`."""
-        while self.size <= offset and not self.is_committed:
-            self.check()
-            await self._changed.wait()
-        return self.size
-
-    @property
-    def is_ended(self) -> bool:
-        """Committed, cancelled or expired."""
-        return isinstance(self.fault, UploadUnknown)
-
-    def check(self) -> None:
-        """Raise what ended the session or keeps it from being hashed, if anything does."""
-        if self.is_ended:
-            raise UploadUnknown(self.id)
-        fault = self.fault
-        if isinstance(fault, Busy):
-            self.fault = None  # told once: whoever comes next may find that it has passed
-        if fault is not None:
-            raise fault
-
-    def restart_hashing(self) -> None:
-        """Forget what was hashed: the last chunk was cut, and now more bytes may follow."""
-        self.ingest = Ingest(layout.session_algorithm(self.id))
-        self.is_finished = False
-        if not self.is_ended:
-            self.fault = None  # a file that could not be read is read again
 
 
 class Sessions:
@@ -113,6 +39,7 @@ class Sessions:
         self._min_free = min_free
         self._open: dict[str, Session] = {}
         self._keys: dict[str, Session] = {}
+        self._committed: OrderedDict[str, int] = OrderedDict()  # session id → size
         # Each session is in the queue at most once, so the sessions bound it.
         self._queue, self._turns = trio.open_memory_channel[Session](math.inf)
         self._writers = trio.CapacityLimiter(8)  # appends that block on the disk at once
@@ -128,7 +55,7 @@ class Sessions:
             return self._keys[key], False
         staging.check_space(self.root, self._min_free)
         name = layout.session_id(self._secret, owner, os.urandom(16))
-        found = Session(self, name, 0)
+        found = Session(self, owner, name, 0)
         staging.create(found.path)
         self._open[name] = found
         if key is not None:
@@ -143,38 +70,52 @@ class Sessions:
             UploadUnknown: it is another's, or ended.
         """
         layout.check_session(self._secret, owner, session)
+        size = staging.size_of(layout.upload_path(self.root, session))
         found = self._open.get(session)
         if found is None:
-            size = staging.size_of(layout.upload_path(self.root, session))
-            found = self._open[session] = Session(self, session, size)
+            found = self._open[session] = Session(self, owner, session, size)
+        elif size > found.size:  # another process appended, and may have died before it said so
+            found.size = size
+            found.tell()
         found.used_at = trio.current_time()
         found.check()
         return found
 
     async def append(
-        self, session: Session, offset: int, data: bytes | bytearray | memoryview
+        self, session: Session, offset: int, *data: bytes | bytearray | memoryview
     ) -> int:
         """See `cas.verbs.Upload.append`."""
-        while session.unhashed > LAG:
-            self._queue_turn(session)
-            await session.wait_changed()
         session.check()
         if session.is_sealed:
             raise UploadSealed(session.id)
         staging.check_space(self.root, self._min_free)
         try:
             size = await trio.to_thread.run_sync(
-                staging.append, session.path, offset, data, limiter=self._writers
+                staging.append, session.path, offset, *data, limiter=self._writers
             )
         except CasError:
             with suppress(UploadUnknown):
                 session.size = staging.size_of(session.path)  # what fitted before the error is kept
             raise
+        return await self.note_grown(session, size)
+
+    async def note_grown(self, session: Session, size: int) -> int:
+        """Somebody, here or in another process, appended to the file: it has `size` bytes now.
+
+        Waits while more than LAG of them are not hashed, and returns the size. Cancelled or failing
+        while it waits, it keeps what was appended: the next append begins there.
+
+        Raises:
+            UploadUnknown: the session ended; or what keeps it from being hashed.
+        """
         session.used_at = trio.current_time()
-        session.size = max(session.size, size)  # two threads may report in the other order
+        session.size = max(session.size, size)  # two appends may be told of in the other order
         if session.unhashed >= BATCH:
             self._queue_turn(session)
         session.tell()
+        while session.unhashed > LAG:
+            self._queue_turn(session)
+            await session.wait_changed()
         return session.size
 
     async def end(self, session: Session) -> None:
@@ -201,6 +142,10 @@ class Sessions:
     def forget(self, session: Session, *, is_committed: bool = False) -> None:
         """Drop a session that was committed or is being cancelled; those who wait are told."""
         session.is_committed = is_committed
+        if is_committed:
+            self._committed[session.id] = session.size
+            if len(self._committed) > COMMITTED:
+                self._committed.popitem(last=False)
         self._open.pop(session.id, None)
         if session.key is not None and self._keys.get(session.key) is session:
             del self._keys[session.key]
@@ -212,6 +157,28 @@ class Sessions:
         if not isinstance(upload, Session):
             raise UploadUnknown(upload.id)
         return upload
+
+    async def wait_grown(self, owner: Owner, session: str, offset: int, key: str | None) -> int:
+        """`cas.verbs.Store.wait_grown` for who has only what `stage` was asked and answered.
+
+        Raises:
+            UploadUnknown: as `find`; or it was committed, and over COMMITTED more were since; or
+                `key` leads elsewhere, since a restart: then nobody would tell of its owner's end.
+        """
+        layout.check_session(self._secret, owner, session)
+        if session in self._committed:
+            return self._committed[session]
+        found = self.find(owner, session)
+        if key is not None and self._keys.get(key) is not found:
+            raise UploadUnknown(session)
+        return await found.wait_grown(offset)
+
+    async def end_orphan(self, session: Session) -> None:
+        """End a keyed session whose owner died, so that one of its followers can take over."""
+        while session.is_sealed and not session.is_ended:
+            await session.wait_told()  # its commit goes on, and may fail yet
+        if not session.is_ended:
+            self.discard(session)
 
     async def seal(self, session: Session) -> None:
         """Refuse further appends, here and in the file.
@@ -227,6 +194,7 @@ class Sessions:
             session.size = await trio.to_thread.run_sync(staging.seal, session.path)
         except BaseException:
             session.is_sealed = False  # cancelled too: then it was not sealed
+            session.tell()
             raise
         session.is_whole = True
 
@@ -238,6 +206,7 @@ class Sessions:
         session.restart_hashing()
         session.is_sealed = session.is_whole = False
         session.is_sealed = not staging.unseal(session.path)
+        session.tell()
 
     async def finish(self, session: Session) -> None:
         """Wait until a sealed session is hashed and cut to its end."""

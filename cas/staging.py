@@ -22,6 +22,7 @@ from cas.errors import (
 )
 from index.linux import start_writeback
 
+_PIECES: Final = 1024  # the system takes no more at once (IOV_MAX)
 WRITEBACK: Final = 16 << 20  # bytes after which the disk begins to write: less is left to sync
 
 
@@ -64,34 +65,43 @@ def size_of(path: Path) -> int:
         raise UploadUnknown(path.name) from None
 
 
-def append(path: Path, offset: int, data: bytes | bytearray | memoryview) -> int:
-    """Append `data` at `offset`; returns the new size. What fits before an error is kept.
+def append(path: Path, offset: int, *data: bytes | bytearray | memoryview) -> int:
+    """Append pieces at `offset`; returns the new size. What fits before an error is kept.
 
     Raises:
         OffsetMismatch, UploadUnknown, UploadSealed, StorageFull, Busy, Damaged.
     """
     try:
-        return _append(path, offset, data)
+        return _append(path, offset, [memoryview(piece) for piece in data])
     except OSError as error:
         raise from_system(error, f"upload {path.name}") from error
 
 
-def _append(path: Path, offset: int, data: bytes | bytearray | memoryview) -> int:
+def _append(path: Path, offset: int, data: list[memoryview]) -> int:
     with _locked(path, os.O_RDWR) as (descriptor, status):
         if not status.st_mode & 0o200:
             raise UploadSealed(path.name)
         if status.st_size != offset:
             raise OffsetMismatch(offset, status.st_size)
-        rest = memoryview(data)
         position = offset
-        while rest:
-            position += os.pwrite(descriptor, rest, position)
-            rest = memoryview(data)[position - offset :]
+        while data:
+            count = os.pwritev(descriptor, data[:_PIECES], position)
+            position += count
+            data = _behind(data, count)
         if position // WRITEBACK > offset // WRITEBACK:
             start = offset // WRITEBACK * WRITEBACK
             with suppress(OSError):  # a hint: the sync at the end is what counts
                 start_writeback(descriptor, start, position // WRITEBACK * WRITEBACK - start)
         return position
+
+
+def _behind(pieces: list[memoryview], count: int) -> list[memoryview]:
+    """What is left of the pieces behind their first `count` bytes; no empty piece."""
+    for number, piece in enumerate(pieces):
+        if count < len(piece):
+            return [piece[count:], *(rest for rest in pieces[number + 1 :] if rest)]
+        count -= len(piece)
+    return []
 
 
 def seal(path: Path) -> int:

@@ -1,11 +1,12 @@
 """The seven verbs by which everything above reaches bytes and references.
 
-Two implementations stand behind them: `cas.local` in process, and (later) a Unix socket to the
-daemon. `tests/conformance` holds one suite for all. Neither LMDB nor file descriptors appear here.
+Two implementations stand behind them: `cas.local` in process, and `cas.client` in a worker, over a
+Unix socket to `cas.daemon`. `tests/conformance` holds one suite for all. Neither LMDB nor file
+descriptors appear here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
@@ -144,8 +145,8 @@ class Upload(Protocol):
     def size(self) -> int:
         """Bytes held so far: the offset at which the next append must begin."""
 
-    async def append(self, offset: int, data: bytes | bytearray | memoryview) -> int:
-        """Append at most a few MiB at `offset`; returns the new size.
+    async def append(self, offset: int, *data: bytes | bytearray | memoryview) -> int:
+        """Append pieces, a few MiB together at most, at `offset`; returns the new size.
 
         Waits while too much of this upload is not hashed yet (that is the back-pressure).
 
@@ -161,7 +162,10 @@ class Upload(Protocol):
 
 
 class Store(Protocol):
-    """All seven verbs. Every error is of `cas.errors` or `index.errors`."""
+    """All seven verbs. Every error is of `cas.errors` or `index.errors`.
+
+    All but `read` may raise DaemonAway, where the writer is another process.
+    """
 
     def read(self, look: Callable[[View], T]) -> T:
         """Run `look` on one snapshot and return what it returns; it may be run more than once.
@@ -206,6 +210,6 @@ class Store(Protocol):
             BlobUnknown: the image has no such link; none is made.
         """
 
-    def maintain(self, kind: Maintenance) -> AsyncIterator[Progress | Report]:
+    def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
         """Run one kind of maintenance; yields progress, and last its report."""
         ...

@@ -7,6 +7,7 @@ reclaim; without the second look 22 of 15,476).
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cas.digest import Digest
@@ -14,6 +15,7 @@ from cas.errors import BlobUnknown, Damaged
 from cas.packs import Descriptor, InlineBlob, PackBlob, Packs
 from cas.verbs import Blob, View
 from index.environment import Environment
+from index.records import ChunkAt
 
 T = TypeVar("T")
 
@@ -56,6 +58,15 @@ class LocalView(View):
         """Let go of what a look opened before it failed."""
         for blob in self._blobs:
             blob.close()
+
+
+def packs_of(root: Path, environment: Environment) -> Packs:
+    """The packs of a data directory, checked against the chunks that its index tells of."""
+
+    def chunks(pack: int, start: int, stop: int) -> list[tuple[int, ChunkAt]]:
+        return environment.read(lambda v: list(v.iter_chunks_over(pack, start, stop)))
+
+    return Packs(root, chunks)
 
 
 def read(environment: Environment, packs: Packs, look: Callable[[View], T]) -> T:

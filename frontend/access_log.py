@@ -5,6 +5,7 @@ through the library that all other lines go through (50 µs a line), but looks t
 """
 
 import logging
+import os
 import time
 from typing import Final
 
@@ -30,6 +31,8 @@ class Line(msgspec.Struct):
     event: str = "request"
     level: str = "info"
     timestamp: str = ""
+    process: str | msgspec.UnsetType = msgspec.UNSET  # where there are several
+    pid: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def is_wanted() -> bool:
@@ -46,6 +49,8 @@ def write(line: Line) -> None:
     handler = handlers[0] if handlers else None
     if isinstance(handler, JsonHandler):
         line.timestamp = _now()
+        if handler.process:
+            line.process, line.pid = handler.process, os.getpid()
         handler.write(_encode(line).decode())
     else:
         _access.info(line.event, **{name: getattr(line, name) for name in _FIELDS})

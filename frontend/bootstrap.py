@@ -13,6 +13,7 @@ import trio
 from cas.verbs import Store, View
 from frontend.access.passwords import MAX_PASSWORD, hash_password
 from frontend.access.users import ADMIN, TABLE, User, put
+from frontend.greeting import PASSWORD_VARIABLE, FirstStart
 from index.changes import (
     Change,
     CreateStorage,
@@ -27,7 +28,6 @@ from index.records import Repository
 STORAGE: Final = "local"
 REPOSITORY: Final = "local/images"
 PASSWORD_FILE: Final = "admin-password"  # noqa: S105 - a file's name
-PASSWORD_VARIABLE: Final = "ORLOP_ADMIN_PASSWORD"  # noqa: S105 - a variable's name
 
 
 @dataclass(eq=False)
@@ -36,14 +36,6 @@ class PasswordUnusable(Exception):
 
     def __str__(self) -> str:
         return f"{PASSWORD_VARIABLE} must be UTF-8 text of at most {MAX_PASSWORD} bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class FirstStart:
-    """What was created. `password` is None when the person chose it, `file` None on a terminal."""
-
-    password: str | None = None
-    file: Path | None = None
 
 
 async def prepare(

@@ -81,6 +81,7 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     cas.Damaged: _BROKEN,
     cas.StorageFull: _FULL,
     cas.Busy: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", headers=_SOON),
+    cas.DaemonAway: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", headers=_SOON),
     cas.StoreFailed: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", _INTERNAL, _LATER),
     # references; a handler that expects something words its failure itself
     index.ExpectationsFailed: Wire(

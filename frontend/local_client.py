@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frontend.server.paths import ADMIN_SOCKET, connected_path
+from cas.sockets import connected_path
+from frontend.server.paths import ADMIN_SOCKET
 
 
 class CommandFailed(Exception):

@@ -6,11 +6,13 @@ not logged at all: they may hold passwords and tokens.
 
 import contextlib
 import logging
+import os
 import sys
+from functools import partial
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from frontend.settings import Log
 
@@ -23,11 +25,17 @@ _SHARED: list[Processor] = [
 _QUIET = ("hpack", "httpx", "httpcore", "asyncio")
 
 
-def configure(settings: Log, stream: TextIO | None = None) -> None:
-    """Send structlog and the standard library's logging (Hypercorn's, Quart's, trio's) one way."""
+def configure(settings: Log, stream: TextIO | None = None, process: str = "") -> None:
+    """Send structlog and the standard library's logging (Hypercorn's, Quart's, trio's) one way.
+
+    With `process`, the name of one among several, each line says which one wrote it.
+    """
     out = sys.stderr if stream is None else stream
+    shared: list[Processor] = list(_SHARED)
+    if process:
+        shared.append(partial(_name, process, os.getpid()))
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
+        foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *_renderers(is_console=_is_console(settings, out), is_terminal=out.isatty()),
@@ -35,6 +43,8 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     )
     kind = logging.StreamHandler if _is_console(settings, out) else JsonHandler
     handler = kind(out)
+    if isinstance(handler, JsonHandler):
+        handler.process = process
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -44,7 +54,7 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_SHARED,
+            *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -59,13 +69,20 @@ def logger(name: str) -> Any:  # noqa: ANN401 - structlog's loggers are built wh
 
 
 class JsonHandler(logging.StreamHandler[TextIO]):
-    """Writes JSON; whoever has a line of it ready can write that."""
+    """Writes JSON; whoever has a line of it ready can write that. `process` is to be in it."""
+
+    process = ""
 
     def write(self, line: str) -> None:
         """Write a line that needs no formatting."""
         with self.lock or contextlib.nullcontext():
             self.stream.write(line + self.terminator)
             self.flush()
+
+
+def _name(process: str, pid: int, _logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's
+    event["process"], event["pid"] = process, pid
+    return event
 
 
 def _is_console(settings: Log, out: TextIO) -> bool:

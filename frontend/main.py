@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage.
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,28 +35,49 @@ class Failure(Exception):
 
 
 @app.command
-def serve(*, config: Config = None, data: Data = None, listen: str | None = None) -> None:
+def serve(
+    *,
+    config: Config = None,
+    data: Data = None,
+    listen: str | None = None,
+    workers: str | None = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; an empty directory is made ready first.
+
+    SIGHUP takes up a changed configuration; clients that connect meanwhile are served.
 
     Parameters
     ----------
     listen
         HOST:PORT to listen on (default 127.0.0.1:5080).
+    workers
+        Processes that serve: a number, or auto for one per core (default 1).
     """
     import trio
 
-    from frontend import log, memory, service
-    from frontend.bootstrap import PasswordUnusable
-    from frontend.errors import KNOWN_ERRORS
+    from frontend import log, memory
+    from frontend.server.certificate import open_certificate
     from frontend.server.groups import sole_leaf
     from frontend.settings import SettingsError
+    from frontend.workers import activation, signals
+    from frontend.workers.launch import Launch
+    from frontend.workers.notify import Notifier
 
-    settings = _settings(config, data, listen)
+    signals.hold_reloads()
+    flags = _flags(data, listen, workers)
+    settings = _settings(config, flags)
     log.configure(settings.log)
     memory.limit_arenas()
+    run, errors = _way_of_serving(settings)
     try:
-        trio.run(service.run, settings, os.environ)
-    except* (OSError, SettingsError, PasswordUnusable, *KNOWN_ERRORS) as group:
+        open_certificate(settings.http)  # before anything is made, this must be said
+        handed = activation.take_sockets(os.environ)
+        load = partial(_load_usable, config, flags)
+        kept = trio.run(run, Launch(settings, load, handed, Notifier(os.environ)), os.environ)
+        if kept is not None:
+            command = [sys.executable, *sys.orig_argv[1:]]
+            activation.replace_process(kept, command, os.environ)
+    except* (OSError, SettingsError, activation.SocketRefused, *errors) as group:
         raise Failure(f"cannot serve: {sole_leaf(group)}") from None
 
 
@@ -124,7 +146,7 @@ def check_config(*, config: Config = None) -> None:
 
     from frontend.server.certificate import CertificateUnusable, open_certificate
 
-    settings = _settings(config, None, None)
+    settings = _settings(config, {})
     try:
         open_certificate(settings.http)
     except CertificateUnusable as error:
@@ -143,12 +165,47 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
-def _settings(config: Path | None, data: Path | None, listen: str | None) -> Any:  # noqa: ANN401 - frontend.settings is imported late
-    from frontend.settings import SettingsError, load
+def _flags(data: Path | None, listen: str | None, workers: str | None) -> dict[str, str | None]:
+    place = None if data is None else str(data)
+    return {"storage.data": place, "http.listen": listen, "http.workers": workers}
 
-    flags = {"storage.data": None if data is None else str(data), "http.listen": listen}
+
+def _way_of_serving(settings: Any) -> tuple[Any, Any]:  # noqa: ANN401 - imported late
+    """What serves, in this process or in others, and how it may fail."""
+    from frontend.settings import count_workers
+
+    if count_workers(settings) == 1:
+        from frontend import service
+        from frontend.bootstrap import PasswordUnusable
+        from frontend.errors import KNOWN_ERRORS
+
+        return service.run, (PasswordUnusable, *KNOWN_ERRORS)
+    from frontend.workers import supervisor
+    from frontend.workers.keeper import StartFailed
+
+    return supervisor.run, (StartFailed,)
+
+
+def _load(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - frontend.settings is imported late
+    from frontend.settings import load
+
+    return load(config, os.environ, flags)
+
+
+def _load_usable(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - as above
+    """The configuration, if we could be started with it."""
+    from frontend.server.certificate import open_certificate
+
+    settings = _load(config, flags)
+    open_certificate(settings.http)
+    return settings
+
+
+def _settings(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - as above
+    from frontend.settings import SettingsError
+
     try:
-        return load(config, os.environ, flags)
+        return _load(config, flags)
     except SettingsError as error:
         sys.stderr.write(f"orlop: {error}\n")
         raise SystemExit(2) from None
@@ -157,7 +214,7 @@ def _settings(config: Path | None, data: Path | None, listen: str | None) -> Any
 def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
     from frontend.local_client import CommandFailed, LocalClient
 
-    directory = data or Path(_settings(None, None, None).storage.data)
+    directory = data or Path(_settings(None, {}).storage.data)
     try:
         return LocalClient(directory).call(method, path, body)
     except CommandFailed as error:

@@ -1,7 +1,7 @@
 """`orlop serve`: the store, the application and the server under one nursery."""
 
+import logging
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,25 +9,29 @@ from pathlib import Path
 
 import trio
 
-from cas.local import LocalStore, StoreSettings, open_store
+from cas.local import open_store
 from frontend import memory
 from frontend.access.credentials import Authenticator
 from frontend.access.tokens import Signer
 from frontend.app import RegistryApp
-from frontend.bootstrap import FirstStart, prepare
+from frontend.bootstrap import prepare
 from frontend.domain.rights import Realm
-from frontend.registry.call import Registry
+from frontend.greeting import greeting, public_url
+from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
 from frontend.registry.site import Site
-from frontend.server.certificate import open_certificate
-from frontend.server.serving import Service, Sockets, open_sockets, serve, wait_for_signal
-from frontend.settings import Settings, listen_address
+from frontend.server.binding import Bound, open_bound
+from frontend.server.serving import Service, Sockets, serve
+from frontend.settings import Settings, SettingsError
+from frontend.storing import store_settings
+from frontend.workers.launch import Launch
+from frontend.workers.signals import heed_signals
 
-_ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
+_log = logging.getLogger("orlop.service")
 
 
-async def run(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def run(launch: Launch, environment: Mapping[str, str]) -> Bound | None:
+    """Serve until a signal; returns the sockets if this process is to be replaced by a new one.
 
     Raises:
         OSError: the address or the data directory cannot be used.
@@ -35,34 +39,70 @@ async def run(settings: Settings, environment: Mapping[str, str]) -> None:
         PasswordUnusable: the administrator's, at the first start.
         IndexFault, CasError: the store cannot be opened, or failed.
     """
-    open_certificate(settings.http)  # `serve` does; but before anything is made, this must be said
+    settings = launch.settings
     data = Path(settings.storage.data)
     is_terminal = sys.stdout.isatty()
     async with open_store(data, store_settings(settings)) as store:
-        with open_sockets(settings.http.listen, data) as sockets:
+        with open_bound(settings.http.listen, launch.handed) as bound:
+            bound.open_admin(data)
             # Only now: a password that was made before a bind that failed would never be shown.
             first = await prepare(store, data, environment, is_terminal=is_terminal)
-            url = public_url(settings, sockets.port)
+            url = public_url(settings, bound.port)
             registry = build_registry(store, settings, url)
-            await _serve(registry, sockets, greeting(url, first))
+            life = _Life(launch, bound, registry.health)
+            words = "" if launch.is_resumed else greeting(url, first)
+            await _serve(registry, life, words)
+    return life.kept
 
 
-async def _serve(registry: Registry, sockets: Sockets, words: str) -> None:
-    stop = trio.Event()
+class _Life:
+    """How this process ends (`frontend.workers.signals.Server`)."""
+
+    def __init__(self, launch: Launch, bound: Bound, health: Health) -> None:
+        self.launch = launch
+        self.bound = bound
+        self.stop = trio.Event()
+        self.kept: Bound | None = None  # listening still, for the process that takes our place
+        self._health = health
+
+    def end(self) -> None:
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
+        self.launch.notifier.stopping()
+        self._drain()
+
+    def end_at_once(self) -> None:
+        os._exit(1)
+
+    def reload(self) -> None:
+        if self.stop.is_set():
+            return
+        try:
+            self.launch.reread()
+        except SettingsError as error:
+            _log.error("the configuration was not taken up: %s", error)
+            return
+        _log.info("the configuration is taken up by a new process")
+        self.launch.notifier.reloading()
+        self.kept = self.bound.keep()
+        self._drain()
+
+    def _drain(self) -> None:
+        self._health.is_draining = True
+        self.stop.set()
+
+
+async def _serve(registry: Registry, life: _Life, words: str) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(wait_for_signal, stop)
-        nursery.start_soon(_note_draining, registry, stop)
-        async with serving(registry, sockets, stop):
+        await nursery.start(heed_signals, life)
+        async with serving(registry, Sockets.of(life.bound), life.stop):
             memory.settle()
             sys.stdout.write(words)
             sys.stdout.flush()
-            await stop.wait()
+            life.launch.notifier.ready(f"serving {registry.site.realm.service}")
+            await life.stop.wait()
         nursery.cancel_scope.cancel()
-
-
-async def _note_draining(registry: Registry, stop: trio.Event) -> None:
-    await stop.wait()
-    registry.health.is_draining = True
 
 
 @asynccontextmanager
@@ -76,7 +116,7 @@ async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> Asy
         stop.set()
 
 
-def build_registry(store: LocalStore, settings: Settings, url: str) -> Registry:
+def build_registry(store: CountedStore, settings: Settings, url: str) -> Registry:
     """Everything the requests share."""
     service = url.partition("://")[2].partition("/")[0]
     realm = Realm(f"{url}/v2/token", service)
@@ -91,42 +131,3 @@ def build_registry(store: LocalStore, settings: Settings, url: str) -> Registry:
         uploads=trio.CapacityLimiter(settings.limits.concurrent_uploads),
         stats=store.stats,
     )
-
-
-def store_settings(settings: Settings) -> StoreSettings:
-    """What of the configuration is the store's."""
-    return StoreSettings(
-        grace_seconds=settings.gc.grace_seconds,
-        lease_seconds=settings.gc.lease_seconds,
-        upload_expiry_seconds=settings.gc.upload_expiry_seconds,
-        min_free_bytes=settings.storage.min_free_bytes,
-    )
-
-
-def public_url(settings: Settings, port: int) -> str:
-    """Where clients find us. Never from a request's Host, which is a stranger's text."""
-    if settings.http.public_url:
-        return settings.http.public_url.rstrip("/")
-    host, _ = listen_address(settings.http.listen)
-    if host in _ANY_ADDRESS:
-        host = socket.gethostname()
-    scheme = "https" if settings.http.tls_certificate else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def greeting(url: str, first: FirstStart | None) -> str:
-    """What to do next, to be copied."""
-    host = url.partition("://")[2]
-    lines = [f"Orlop serves {url}", ""]
-    if first is not None and first.file is not None:
-        lines += [f"The password of admin is in {first.file}", ""]
-    elif first is not None and first.password is not None:
-        lines += [f"The password of admin, shown this once: {first.password}", ""]
-    lines += [
-        f"  docker login -u admin {host}",
-        f"  docker tag IMAGE {host}/local/images/IMAGE",
-        f"  docker push {host}/local/images/IMAGE",
-        "",
-        "",
-    ]
-    return os.linesep.join(lines)

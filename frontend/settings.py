@@ -4,6 +4,7 @@ Each section is a struct below; a value that comes later wins. docs/settings.md 
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -23,12 +24,14 @@ Seconds = Annotated[float, Meta(gt=0)]
 Lifetime = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=0)]
+Workers = Annotated[int, Meta(ge=1, le=64)] | Literal["auto"]  # auto: one for each core
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True):
     """How connections are accepted and how long they may keep us waiting."""
 
     listen: str = "127.0.0.1:5080"
+    workers: Workers = 1  # processes that serve; with one, it has the store in itself
     public_url: str = ""  # as clients reach us; the token realm is made of it, never of Host
     tls_certificate: str = ""  # PEM, with the chain behind it; with its key HTTPS is served
     tls_key: str = ""
@@ -156,6 +159,12 @@ def listen_address(listen: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise SettingInvalid(source="http.listen", reason=f"{listen!r} is not HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def count_workers(settings: Settings) -> int:
+    """How many processes are to serve; `auto` is one for each core that we may use."""
+    workers = settings.http.workers
+    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
 def is_http_url(url: str) -> bool:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import lmdb
 
@@ -27,7 +27,7 @@ RESERVE: Final = (
     16 << 20
 )  # bytes allocated beyond the file's end, so that deletes work on a full disk
 _NEXT_TO_NOTHING: Final = 1 << 20  # bytes; what a write leaves that did not fit
-MAX_READERS: Final = 256
+MAX_READERS: Final = 1022  # slots of 64 bytes for all processes; a thread that reads takes one
 # Pages that one commit both took and freed at the file's end are never written, so a healthy file
 # may be that much shorter than its last page says (measured: 2 pages in 1 % of mixed commits).
 _UNWRITTEN: Final = 64  # pages
@@ -44,7 +44,7 @@ class Environment:
     def read(self, look: Callable[[V], T], kind: "Callable[..., V] | None" = None) -> T:
         """Run `look` on a snapshot that ends when it returns; `kind` makes the view it gets."""
         try:
-            transaction = self._lmdb.begin()
+            transaction = self._begin_read()
         except lmdb.Error as error:
             raise IndexFailed(str(error)) from error
         with transaction:
@@ -52,6 +52,13 @@ class Environment:
                 return look((kind or View)(transaction, self._tables))  # type: ignore[arg-type]
             except lmdb.Error as error:
                 raise IndexFailed(str(error)) from error
+
+    def _begin_read(self) -> "lmdb.Transaction[bytes]":
+        try:
+            return self._lmdb.begin()
+        except lmdb.ReadersFullError:
+            self.check_readers()  # processes that were killed have kept their slots
+            return self._lmdb.begin()
 
     def begin(self) -> "lmdb.Transaction[bytes]":
         """Begin the commit's transaction; only the writer's thread may."""
@@ -101,6 +108,25 @@ class Environment:
             }
             upgrade(self.transaction(raw), steps, newest)
 
+    def find_tables(self, newest: int) -> None:
+        """Look the tables up, without a write.
+
+        Raises:
+            FormatUnknown: the format is another than `newest`.
+            IndexFailed: the index was never finished.
+        """
+        try:
+            meta = self._lmdb.open_db(b"meta", create=False)
+            with self._lmdb.begin(db=meta) as raw:
+                found = read_format(raw.get(keys.META_FORMAT))
+            if found != newest:
+                raise FormatUnknown(str(found), newest)
+            self._tables = {
+                name: self._lmdb.open_db(name.encode(), create=False) for name in keys.TABLES
+            }
+        except lmdb.NotFoundError as error:
+            raise IndexFailed(f"{self._path} has not all of its tables") from error
+
     def refuse_truncated(self) -> None:
         """Look whether the file has the pages that it needs: a read of a lost one ends the process.
 
@@ -136,21 +162,7 @@ def open_environment(
         IndexFailed: the system refused it; says why.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
-    try:
-        raw = lmdb.open(
-            str(directory),
-            map_size=map_size,
-            max_dbs=len(keys.TABLES) + 8,
-            max_readers=MAX_READERS,
-            mode=0o600,
-            lib_version=0,
-            readahead=False,  # the working set is small rows at random places
-            meminit=False,  # pages never leave the process before they are written whole
-        )
-    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
-        raise FormatUnknown(str(error), newest) from error
-    except lmdb.Error as error:
-        raise IndexFailed(str(error)) from error
+    raw = _open(directory, newest, map_size=map_size)
     try:
         environment = Environment(raw, directory)
         environment.refuse_truncated()
@@ -160,6 +172,48 @@ def open_environment(
         yield environment
     finally:
         raw.close()
+
+
+@contextmanager
+def open_snapshots(directory: Path, *, newest: int = keys.FORMAT) -> Iterator[Environment]:
+    """Open the index for reads only, beside the process that writes it, or while there is none.
+
+    It shares the writer's table of readers, so no page that a snapshot needs is used again. Nothing
+    is created, upgraded or reserved. Should the writer ever grow the map (MAP_SIZE is beyond any
+    index we know), reads raise IndexFailed, and a process that opens it anew goes on.
+
+    Raises:
+        FormatUnknown: written in another format than ours, or not an LMDB file of ours.
+        IndexFailed: there is no index yet, or the system refused it; says why.
+    """
+    if not (directory / "data.mdb").exists():
+        raise IndexFailed(f"there is no index in {directory}: only the daemon makes one")
+    raw = _open(directory, newest, readonly=True, create=False)
+    try:
+        environment = Environment(raw, directory)
+        environment.refuse_truncated()
+        environment.find_tables(newest)
+        yield environment
+    finally:
+        raw.close()
+
+
+def _open(directory: Path, newest: int, **options: Any) -> lmdb.Environment:  # noqa: ANN401 - lmdb's
+    try:
+        return lmdb.open(
+            str(directory),
+            max_dbs=len(keys.TABLES) + 8,
+            max_readers=MAX_READERS,
+            mode=0o600,
+            lib_version=0,
+            readahead=False,  # the working set is small rows at random places
+            meminit=False,  # pages never leave the process before they are written whole
+            **options,
+        )
+    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
+        raise FormatUnknown(str(error), newest) from error
+    except lmdb.Error as error:
+        raise IndexFailed(str(error)) from error
 
 
 def sync_directory(directory: Path) -> None:

@@ -16,7 +16,7 @@ import trio
 
 SYSTEM_CALLS = (
     "open",
-    "pwrite",
+    "pwritev",
     "pread",
     "preadv",
     "fchmod",

@@ -91,6 +91,8 @@ class Management:
         storage = self._registry.settings.storage
         if shutil.disk_usage(storage.data).free < storage.min_free_bytes:
             return _json({"status": "full"}, 503)
+        if not self._registry.health.can_write():  # pulls work: send them here
+            return _json({"status": "ready", "writes": "waiting for the storage daemon"})
         return _json({"status": "ready"})
 
     async def list_storages(self) -> Response:

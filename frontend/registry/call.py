@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import trio
 
@@ -28,6 +29,14 @@ class Health:
     """What `/readyz` says; set by whoever ends the server."""
 
     is_draining: bool = False
+    can_write: Callable[[], bool] = lambda: True  # sync, and quick
+
+
+class CountedStore(Store, Protocol):
+    """The verbs, and how much there is."""
+
+    async def stats(self) -> Stats:
+        """What is stored and what that saves."""
 
 
 @dataclass(frozen=True, slots=True)

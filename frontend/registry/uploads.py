@@ -167,7 +167,7 @@ async def _append_all(body: Body, upload: Upload, offset: int) -> int:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(blocks.run)
             async for block in blocks.receive:
-                offset = await upload.append(offset, block)
+                offset = await upload.append(offset, *block)
     except BaseExceptionGroup as group:
         raise sole_leaf(group) from None
     blocks.check()

@@ -32,6 +32,7 @@ from frontend.settings import Http
 
 HEAD_READ: Final = 8 << 10  # bytes: a head and more; larger buffers cost a quarter of the rate
 DRAIN_READ: Final = 64 << 10
+FRESH_SECONDS: Final = 2.0  # for the first request of a connection that was accepted as we drain
 CLOSE_SECONDS: Final = 2.0  # for a closing connection to take our last bytes
 
 _log = logging.getLogger("orlop.connection")
@@ -76,6 +77,7 @@ class Connection:
         self._scope = trio.CancelScope()
         self._is_idle = True  # between requests, with nothing of the next one here
         self._is_in_head = False
+        self._is_fresh = True  # no request yet
 
     # --- what `Deadlines` asks and says ---
 
@@ -89,9 +91,16 @@ class Connection:
         self._scope.cancel()
 
     def drain(self) -> None:
-        """End as soon as nothing is under way."""
-        if self._is_idle:
+        """End as soon as nothing is under way. Who has just connected is answered once."""
+        if self._is_fresh:
+            self._hurry()
+        elif self._is_idle:
             self._scope.cancel()
+
+    def _hurry(self) -> None:
+        """Wait for a first request no longer than it takes to come."""
+        hurried = trio.current_time() + FRESH_SECONDS
+        self._wire.deadline = min(self._wire.deadline, hurried)
 
     # --- the connection's task ---
 
@@ -215,11 +224,13 @@ class Connection:
             is_started = False
             self._is_idle = not receiver.held
             wire.deadline = trio.current_time() + limits.idle_seconds
+            if self._is_fresh and self._is_ending():
+                self._hurry()
             while block is None:
                 if receiver.held and not is_started:
                     is_started, self._is_idle, self._is_in_head = True, False, True
                     wire.deadline = trio.current_time() + limits.header_seconds
-                elif self._is_idle and self._is_ending():
+                elif self._is_idle and self._is_ending() and not self._is_fresh:
                     return None
                 data = await wire.read(HEAD_READ)
                 if not data:
@@ -228,6 +239,7 @@ class Connection:
                 block = receiver.next_block()
             wire.deadline = math.inf
             self._is_idle = self._is_in_head = False
+        self._is_fresh = False
         return block
 
     async def _answer(self, found: HotRead) -> bool:

@@ -1,15 +1,8 @@
-"""Sockets, lifespan and an orderly end: Hypercorn's `worker_serve` with our own connections.
+"""Accepting, lifespan and an orderly end: Hypercorn's `worker_serve` with our own connections."""
 
-`<data>/run/admin.sock`   the admin socket (folder 0700): same application, principal `admin`
-"""
-
-import contextlib
 import logging
-import os
-import signal
 import socket
-import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,35 +16,40 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
+from cas.sockets import is_own_peer
+from frontend.server.accepting import Handler, Turns, serve_in_turn
+from frontend.server.binding import Bound, open_bound
 from frontend.server.certificate import Certificate, open_certificate
 from frontend.server.connection import Connection, ServeH2, Worker
 from frontend.server.deadlines import Deadlines
 from frontend.server.hot import HotReads
-from frontend.server.paths import ADMIN_SOCKET, connected_path
-from frontend.settings import Http, listen_address
+from frontend.settings import Http
 
 LOCAL_STATE: Final = (
     "orlop.local"  # in scope["state"]: the peer is our own user on the admin socket
 )
-_BACKLOG = 1024
-_PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 _log = logging.getLogger("orlop.server")
-
-Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Bound and listening, not yet accepting."""
+    """Listening, not yet accepting. `turns`: other processes accept on the public ones too."""
 
-    public: trio.SocketListener
+    public: tuple[trio.SocketListener, ...]
     admin: trio.SocketListener | None = None
+    turns: Turns | None = None
+
+    @classmethod
+    def of(cls, bound: Bound, turns: Turns | None = None) -> "Sockets":
+        """Those of `bound`, for this process to accept on."""
+        admin = None if bound.admin is None else _listener(bound.admin)
+        return cls(tuple(_listener(each) for each in bound.public), admin, turns)
 
     @property
     def port(self) -> int:
         """The port that was bound, when 0 was asked for."""
-        number: int = self.public.socket.getsockname()[1]
+        number: int = self.public[0].socket.getsockname()[1]
         return number
 
 
@@ -70,12 +68,10 @@ def open_sockets(listen: str, data: Path | None) -> Iterator[Sockets]:
     Raises:
         OSError: the address is in use, or may not be bound.
     """
-    with _public_socket(listen) as public:
-        if data is None:
-            yield Sockets(_listener(public))
-            return
-        with _admin_socket(data) as admin:
-            yield Sockets(_listener(public), _listener(admin))
+    with open_bound(listen) as bound:
+        if data is not None:
+            bound.open_admin(data)
+        yield Sockets.of(bound)
 
 
 async def serve(
@@ -114,6 +110,10 @@ async def serve(
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener, handler in _handlers(worker, sockets, certificate):
+                    if sockets.turns is not None and listener is not sockets.admin:
+                        way = (handler, listener, connections, sockets.turns)
+                        accepting.start_soon(serve_in_turn, *way)
+                        continue
                     accept = partial(trio.serve_listeners, handler_nursery=connections)
                     accepting.start_soon(accept, handler, [listener])
                 task_status.started()
@@ -125,18 +125,6 @@ async def serve(
             connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_seconds
         await lifespan.wait_for_shutdown()
         around.cancel_scope.cancel()
-
-
-async def wait_for_signal(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT; the second one ends the process at once."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for _ in signals:
-            if stop.is_set():
-                os._exit(1)
-            stop.set()
 
 
 def _config() -> Config:
@@ -164,59 +152,23 @@ def _handlers(
         await Connection(worker, ConnectionState({}), stream, tls).run()
 
     async def handle_admin(stream: trio.SocketStream) -> None:
-        if not _is_own_user(stream.socket):
+        if not is_own_peer(stream.socket):
             await trio.aclose_forcefully(stream)
             return
         await Connection(worker, ConnectionState({LOCAL_STATE: True}), stream).run()
 
-    yield sockets.public, handle
+    for listener in sockets.public:
+        yield listener, handle
     if sockets.admin is not None:
         yield sockets.admin, handle_admin
 
 
-def _is_own_user(peer: trio.socket.SocketType) -> bool:
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    _, uid, _ = _PEER.unpack(credentials)
-    return uid in (0, os.geteuid())
-
-
 def _close(sockets: Sockets) -> None:
-    sockets.public.socket.close()
+    for listener in sockets.public:
+        listener.socket.close()
     if sockets.admin is not None:
         sockets.admin.socket.close()
 
 
 def _listener(bound: socket.socket) -> trio.SocketListener:
-    bound.listen(_BACKLOG)
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound))
-
-
-def _public_socket(listen: str) -> socket.socket:
-    """Bind `listen`; an error names it."""
-    host, port = listen_address(listen)
-    with contextlib.ExitStack() as undo:
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            bound = undo.enter_context(socket.socket(family, kind, protocol))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
-        except OSError as error:
-            raise OSError(error.errno, f"{listen}: {error.strerror}") from error
-        undo.pop_all()
-    return bound
-
-
-@contextmanager
-def _admin_socket(data: Path) -> Iterator[socket.socket]:
-    path = data / ADMIN_SOCKET
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.parent.chmod(0o700)
-    path.unlink(missing_ok=True)  # a killed server's: whoever calls us holds the directory's lock
-    with connected_path(path) as short, socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(short)
-        try:
-            yield bound
-        finally:
-            path.unlink(missing_ok=True)

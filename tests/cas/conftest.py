@@ -1,9 +1,12 @@
-"""A store on an empty directory, with the repository that tests push to."""
+"""A store on an empty directory, with the repository that tests push to; or without the store."""
 
 import pytest
 
+from cas import layout
 from cas.local import open_store
-from tests.cas.pushing import prepare
+from cas.sessions import Sessions
+from tests.cas.pushing import noise, prepare, push
+from tests.cas.staging_area import SECRET
 
 
 @pytest.fixture
@@ -11,3 +14,19 @@ async def store(tmp_path):
     async with open_store(tmp_path) as opened:
         await prepare(opened)
         yield opened
+
+
+@pytest.fixture
+async def root(tmp_path):
+    """A data directory with one blob, and nobody who serves it."""
+    async with open_store(tmp_path) as store:
+        await prepare(store)
+        await push(store, noise(200_000))
+    return tmp_path
+
+
+@pytest.fixture
+def idle(tmp_path):
+    """Sessions whose hashing tasks do not run."""
+    (tmp_path / layout.UPLOADS).mkdir()
+    return Sessions(tmp_path, SECRET, 0)

@@ -177,7 +177,7 @@ async def test_whatever_call_fails_nothing_acknowledged_is_lost(tmp_path, small,
             assert isinstance(error, CasError | IndexFault | OSError), error
         await attempts.assert_all_is_there()
 
-    assert failed >= {"open", "pwrite", "preadv", "fchmod", "fdatasync", "fsync", "link"}
+    assert failed >= {"open", "pwritev", "preadv", "fchmod", "fdatasync", "fsync", "link"}
     assert failed >= {"unlink", "copy_file_range"}
 
 

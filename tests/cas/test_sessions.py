@@ -12,28 +12,7 @@ from cas.errors import Busy, Damaged, StorageFull, UploadSealed, UploadUnknown
 from cas.sessions import Sessions
 from tests.anomaly import cancelled_everywhere, replaced
 from tests.cas.pushing import OWNER, files, noise
-
-SECRET = bytes(32)
-
-
-@pytest.fixture
-def idle(tmp_path):
-    """Sessions whose hashing tasks do not run."""
-    (tmp_path / layout.UPLOADS).mkdir()
-    return Sessions(tmp_path, SECRET, 0)
-
-
-async def begin(found: Sessions, content: bytes = b""):
-    session, _ = await found.stage(OWNER, None, None)
-    if content:
-        await session.append(0, content)
-    return session
-
-
-async def seal_and_finish(found: Sessions, session) -> Digest:
-    await found.seal(session)
-    await found.finish(session)
-    return session.ingest.digest()
+from tests.cas.staging_area import SECRET, begin, seal_and_finish
 
 
 async def test_an_upload_is_hashed_to_its_end(idle):
@@ -47,17 +26,19 @@ async def test_an_upload_is_hashed_to_its_end(idle):
 
 async def test_an_append_waits_while_too_much_is_not_hashed(idle, monkeypatch):
     monkeypatch.setattr(sessions, "LAG", 1000)
-    session = await begin(idle, bytes(1001))
+    session = await begin(idle, bytes(1000))
     sizes = []
 
     async def append():
-        sizes.append(await session.append(1001, b"more"))
+        sizes.append(await session.append(1000, b"more"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(append)
+        while session.size == 1000:
+            await session.wait_told()
         await trio.testing.wait_all_tasks_blocked()
         assert sizes == []
-        assert idle._writers.borrowed_tokens == 0  # no thread is about to write either
+        assert idle._writers.borrowed_tokens == 0  # it is written; no thread waits
 
         async with trio.open_nursery() as hashing:
             hashing.start_soon(idle.hash_turns)
@@ -66,7 +47,7 @@ async def test_an_append_waits_while_too_much_is_not_hashed(idle, monkeypatch):
                 await trio.testing.wait_all_tasks_blocked()
             hashing.cancel_scope.cancel()
 
-    assert sizes == [1005]
+    assert sizes == [1004]
 
 
 async def test_sessions_take_turns_at_being_hashed(idle, monkeypatch):
@@ -195,12 +176,12 @@ async def test_the_size_is_what_the_file_has_after_a_full_disk(idle):
             calls.append(offset)
             if len(calls) > 1:
                 raise OSError(errno.ENOSPC, "full")
-            return call(descriptor, data[:2], offset)
+            return call(descriptor, [data[0][:2]], offset)
 
         return write
 
     session = await begin(idle)
-    with replaced(("pwrite",), wrap), pytest.raises(StorageFull):
+    with replaced(("pwritev",), wrap), pytest.raises(StorageFull):
         await session.append(0, b"abcdef")
 
     assert session.size == 2

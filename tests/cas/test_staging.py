@@ -105,12 +105,34 @@ def test_an_append_that_waited_for_the_lock_while_the_upload_went_is_unknown(upl
 
 def test_short_writes_are_continued(upload):
     def wrap(name, call):
-        return lambda descriptor, data, offset: call(descriptor, data[:2], offset)
+        return lambda descriptor, data, offset: call(descriptor, [data[0][:2]], offset)
 
-    with replaced(("pwrite",), wrap):
+    with replaced(("pwritev",), wrap):
         assert staging.append(upload, 0, b"abcdefg") == 7
 
     assert upload.read_bytes() == b"abcdefg"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 100])
+def test_pieces_are_written_in_order_however_short_the_writes(upload, most):
+    def wrap(name, call):
+        def write(descriptor, pieces, offset):
+            return call(descriptor, [b"".join(pieces)[:most]], offset)
+
+        return write
+
+    with replaced(("pwritev",), wrap):
+        assert staging.append(upload, 0, b"abc", b"", b"d", bytearray(b"efg"), b"") == 7
+
+    assert upload.read_bytes() == b"abcdefg"
+
+
+def test_more_pieces_than_the_system_takes_at_once_are_written(upload):
+    pieces = [b"%04d" % number for number in range(3000)]
+
+    assert staging.append(upload, 0, *pieces) == 12_000
+
+    assert upload.read_bytes() == b"".join(pieces)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +145,7 @@ def test_short_writes_are_continued(upload):
     ],
 )
 def test_an_error_of_the_disk_has_a_name(upload, code, error):
-    with replaced(("pwrite",), failing(code)), pytest.raises(error):
+    with replaced(("pwritev",), failing(code)), pytest.raises(error):
         staging.append(upload, 0, b"x")
 
 
@@ -135,11 +157,11 @@ def test_what_fitted_before_the_disk_was_full_is_kept(upload):
             calls.append(offset)
             if len(calls) == 2:
                 raise OSError(errno.ENOSPC, "full")
-            return call(descriptor, data[:3], offset)
+            return call(descriptor, [data[0][:3]], offset)
 
         return write
 
-    with replaced(("pwrite",), wrap), pytest.raises(StorageFull):
+    with replaced(("pwritev",), wrap), pytest.raises(StorageFull):
         staging.append(upload, 0, b"abcdef")
 
     assert staging.size_of(upload) == 3

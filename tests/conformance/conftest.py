@@ -5,11 +5,14 @@ import pytest
 from cas.local import open_store
 from tests.cas.pushing import prepare
 
-STORES = [pytest.param(open_store, id="local")]
+STORES = [
+    pytest.param(lambda _, root: open_store(root), id="local"),
+    pytest.param(lambda daemons, root: daemons.connected(root), id="daemon"),
+]
 
 
 @pytest.fixture(params=STORES)
-async def store(request, tmp_path):
-    async with request.param(tmp_path) as opened:
+async def store(request, daemons, tmp_path):
+    async with request.param(daemons, tmp_path) as opened:
         await prepare(opened)
         yield opened

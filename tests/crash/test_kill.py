@@ -114,14 +114,14 @@ CALLS = (
     "fchmod",
     "ftruncate",
     "copy_file_range",
-    "pwrite64",
+    "pwrite64,pwritev2",
 )
 # Errors of our own calls are in tests/cas/test_broken.py; these reach LMDB's as well.
 FAULTS = [
     *((calls, "signal=SIGKILL") for calls in CALLS),
     ("fdatasync", "error=EIO"),
-    ("pwrite64", "error=EIO"),
-    ("pwrite64", "error=ENOSPC"),
+    ("pwrite64,pwritev2", "error=EIO"),
+    ("pwrite64,pwritev2", "error=ENOSPC"),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cas import errors as cas_errors
 from cas.digest import Digest
-from cas.errors import Busy, CasError, Damaged
+from cas.errors import Busy, CasError, DaemonAway, Damaged
 from frontend.domain import faults
 from frontend.domain.faults import FrontendFault
 from frontend.errors import WIRE, error_response, wire
@@ -74,6 +74,7 @@ def test_head_has_the_length_but_no_body():
         (faults.RangeNotSatisfiable(5), "Content-Range", "bytes */5"),
         (faults.TooManyRequests(7), "Retry-After", "7"),
         (Busy("the queue"), "Retry-After", "1"),
+        (DaemonAway(), "Retry-After", "1"),
     ],
 )
 def test_some_errors_bring_a_header(error, name, value):

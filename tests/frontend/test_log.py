@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import time
 
 import pytest
@@ -20,8 +21,8 @@ def written():
     saved = structlog.get_config()
     out = io.StringIO()
 
-    def configure(**settings):
-        log.configure(Log(**settings), out)
+    def configure(process="", **settings):
+        log.configure(Log(**settings), out, process)
         return out
 
     yield configure
@@ -130,6 +131,24 @@ def test_the_line_is_the_same_whoever_answers(live, written):
         assert line.pop("timestamp").endswith("Z")
     assert lines[0] == lines[1] == lines[2]
     assert list(lines[0]) == ["method", "path", "status", "bytes", "user", "event", "level"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_one_process_of_several_is_named_in_each_line(live, written, form):
+    out = written(process="worker 2", format=form)
+    path = f"/v2/{live.image()}/manifests/none"
+
+    log.logger("x").info("event")
+    logging.getLogger("y").info("another")
+    live.client.get(path)
+
+    for _ in range(500):
+        if path in out.getvalue():
+            break
+        time.sleep(0.01)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all("worker 2" in line and str(os.getpid()) in line for line in lines)
 
 
 def test_a_console_has_its_lines_too(live, written):

@@ -32,6 +32,15 @@ def test_who_is_ending_is_not_ready(live):
     assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
 
 
+def test_who_waits_for_the_daemon_is_ready_for_pulls(live, monkeypatch):
+    monkeypatch.setattr(live.registry.health, "can_write", lambda: False)
+
+    answer = live.stranger.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "writes": "waiting for the storage daemon"}
+
+
 def test_who_has_no_room_is_not_ready_but_lets_pull(tmp_path):
     settings = Settings(
         http=Http(listen="127.0.0.1:0"),

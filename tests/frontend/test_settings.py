@@ -1,5 +1,6 @@
 """Where each setting comes from, and what is said of one that cannot be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from frontend.settings import (
     SettingInvalid,
     Settings,
     SettingUnknown,
+    count_workers,
     known_keys,
     listen_address,
     load,
@@ -99,6 +101,9 @@ def test_the_admins_password_is_no_setting(here):
         ("ORLOP_HTTP__PUBLIC_URL", "http://host/a b"),
         ("ORLOP_HTTP__PUBLIC_URL", "http://b\u00fccher.example"),
         ("ORLOP_LOG__FORMAT", "xml"),
+        ("ORLOP_HTTP__WORKERS", "0"),
+        ("ORLOP_HTTP__WORKERS", "65"),
+        ("ORLOP_HTTP__WORKERS", "all"),
         ("ORLOP_LIMITS__CONCURRENT_UPLOADS", "0"),
         ("ORLOP_LIMITS__MANIFEST_BYTES", "-1"),
     ],
@@ -120,6 +125,13 @@ def test_an_address_needs_host_and_port(here, listen):
 )
 def test_addresses_are_split(listen, address):
     assert listen_address(listen) == address
+
+
+def test_workers_are_a_number_or_one_for_each_core(here):
+    assert count_workers(load(None, {}, {})) == 1
+    assert count_workers(load(None, {"ORLOP_HTTP__WORKERS": "3"}, {})) == 3
+    auto = load(None, {"ORLOP_HTTP__WORKERS": "3"}, {"http.workers": "auto"})
+    assert count_workers(auto) == len(os.sched_getaffinity(0))
 
 
 def test_a_file_that_is_no_toml_is_named(here):

@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ class World:
     """The store that is open now, and what must be in it."""
 
     root: Path
+    opens: Callable  # root → the store's context
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     store: object = None
     links: dict = field(default_factory=dict)  # (image, digest) → content
@@ -68,7 +70,7 @@ class World:
     async def restart(self, *_):
         await self.stack.aclose()
         self.stack = AsyncExitStack()
-        self.store = await self.stack.enter_async_context(open_store(self.root))
+        self.store = await self.stack.enter_async_context(self.opens(self.root))
 
     async def _finish(self, upload, owner, content):
         for start in range(upload.size, len(content), STEP):
@@ -156,9 +158,9 @@ class World:
         assert (await self.store.stats()).uploads == len(self.left)
 
 
-async def _run(operations):
+async def _run(opens, operations):
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
+        world = World(Path(folder), opens)
         await world.restart()
         await world.store.commit([CreateStorage("local")])
         await world.store.commit([PutRepository("local/images", Repository())])
@@ -175,4 +177,10 @@ async def _run(operations):
 @settings(max_examples=60)
 @given(st.lists(OPERATIONS, min_size=1, max_size=10))
 def test_the_store_holds_what_a_dictionary_holds(operations):
-    trio.run(_run, operations)
+    trio.run(_run, open_store, operations)
+
+
+@settings(max_examples=30)
+@given(operations=st.lists(OPERATIONS, min_size=1, max_size=10))
+def test_the_store_of_a_worker_holds_what_a_dictionary_holds(daemons, operations):
+    trio.run(_run, daemons.connected, operations)

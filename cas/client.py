@@ -1,0 +1,246 @@
+"""The store in a worker process: reads in place, writes through the daemon's Unix socket.
+
+The index and the packs are opened read-only here, so reads go on while the daemon is away. An
+upload's bytes are appended to `uploads/` here too; the daemon is told how many, hashes them, and
+alone writes packs and index.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from cas import layout, staging, view, wire
+from cas.calls import Calls
+from cas.digest import Digest
+from cas.errors import (
+    CasError,
+    DaemonAway,
+    ObjectTooLarge,
+    StoreFailed,
+    UploadUnknown,
+    from_system,
+)
+from cas.local import MAX_OBJECT, StoreSettings
+from cas.stats import Stats, stats
+from cas.tasks import background
+from cas.verbs import Maintenance, Owner, Progress, Report, StoreChange, Upload, View
+from index.changes import Expectation, ImageName, PutObject
+from index.environment import Environment, open_snapshots
+from index.errors import IndexFailed
+
+T = TypeVar("T")
+
+_WRITERS: Final = 8  # appends of this process that block on the disk at once
+
+
+class RemoteStore:
+    """`cas.verbs.Store` in a worker. Made by `connect_store`.
+
+    All that goes to the daemon raises DaemonAway when it cannot be reached, or when the connection
+    breaks before the answer. Nothing is repeated here, for the outcome may be unknown; but all of
+    it may be asked again: a commit of what was committed finds its objects, links and tags there
+    (or an expectation that fails, as after anybody else's), and an upload says how much it holds.
+    """
+
+    def __init__(
+        self, root: Path, socket_path: Path, settings: StoreSettings, environment: Environment
+    ) -> None:
+        self._root = root
+        self._calls = Calls(socket_path, self._failed_by)
+        self._min_free = settings.min_free_bytes
+        self._environment = environment
+        self._packs = view.packs_of(root, environment)
+        self._writers = trio.CapacityLimiter(_WRITERS)
+        self._failed = trio.Event()
+        self._failure: str | None = None
+
+    # --- reads: never by the daemon ---
+
+    def read(self, look: Callable[[View], T]) -> T:
+        """See `cas.verbs.Store`."""
+        try:
+            return view.read(self._environment, self._packs, look)
+        except IndexFailed as error:
+            raise self._failed_by(error.reason) from error
+
+    async def stats(self) -> Stats:
+        """What is stored and what that saves; counted here, so the daemon may be away."""
+        count = partial(stats, root=self._root)
+        try:
+            return await trio.to_thread.run_sync(self._environment.read, count)
+        except OSError as error:
+            raise from_system(error, "the data directory") from error
+
+    # --- uploads ---
+
+    async def stage(
+        self, owner: Owner, *, session: str | None = None, key: str | None = None
+    ) -> tuple[Upload, bool]:
+        """See `cas.verbs.Store`. Who is cancelled learns of what was staged for it first.
+
+        Raises:
+            DaemonAway.
+        """
+        if key is not None:
+            await self._calls.be_present()
+        reply = await self._calls.call_whole(wire.Stage(owner, session, key), wire.Staged)
+        return RemoteUpload(self, reply, key), reply.is_owner
+
+    async def wait_grown(self, upload: Upload, offset: int) -> int:
+        """See `cas.verbs.Store`.
+
+        Raises:
+            DaemonAway.
+        """
+        if not isinstance(upload, RemoteUpload):
+            raise UploadUnknown(upload.id)
+        request = wire.WaitGrown(upload.owner, upload.id, offset, upload.key)
+        upload.size = (await self._calls.call(request, wire.Number, self._calls.followers)).value
+        return upload.size
+
+    async def append(
+        self, upload: "RemoteUpload", offset: int, *data: bytes | bytearray | memoryview
+    ) -> int:
+        """Append here and tell the daemon, whose answer is the back-pressure."""
+        staging.check_space(self._root, self._min_free)
+        path = layout.upload_path(self._root, upload.id)
+        try:
+            upload.size = await trio.to_thread.run_sync(
+                staging.append, path, offset, *data, limiter=self._writers
+            )
+        except CasError:
+            with suppress(UploadUnknown):
+                upload.size = staging.size_of(path)  # what fitted before the error is kept
+            raise
+        grown = wire.Grown(upload.owner, upload.id)
+        upload.size = (await self._calls.call(grown, wire.Number, self._calls.appends)).value
+        return upload.size
+
+    async def cancel(self, upload: "RemoteUpload") -> None:
+        """End the session."""
+        await self._calls.call(wire.Cancel(upload.owner, upload.id), wire.Done)
+
+    # --- commits ---
+
+    async def commit(
+        self, changes: Sequence[StoreChange], expectations: Sequence[Expectation] = ()
+    ) -> int:
+        """See `cas.verbs.Store`. Cancelled when the daemon began to write, it is done all the same.
+
+        Raises:
+            DaemonAway: it may have been committed, or not.
+        """
+        for change in changes:
+            if isinstance(change, PutObject) and len(change.content) > MAX_OBJECT:
+                raise ObjectTooLarge(len(change.content), MAX_OBJECT)
+        request = wire.Commit(tuple(map(wire.named, changes)), tuple(map(wire.named, expectations)))
+        return (await self._calls.call(request, wire.Number)).value
+
+    async def extend(self, image: ImageName, digest: Digest) -> None:
+        """See `cas.verbs.Store`.
+
+        Raises:
+            DaemonAway.
+        """
+        await self._calls.call(wire.Extend(image, digest), wire.Done)
+
+    # --- maintenance ---
+
+    async def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
+        """See `cas.verbs.Store`.
+
+        Raises:
+            DaemonAway.
+        """
+        async with aclosing(self._calls.stream(wire.Maintain(kind), wire.Told)) as replies:
+            async for reply in replies:
+                yield wire.told(reply.what)
+
+    @property
+    def failure(self) -> str | None:
+        """Why this process can not go on; None while all is well, also when the daemon is away."""
+        return self._failure
+
+    async def greet(self) -> None:
+        """Find out early whether the daemon is of our version; it may be away.
+
+        Raises:
+            StoreFailed: it is of another.
+        """
+        with suppress(DaemonAway):
+            await self._calls.be_present()
+
+    async def watch(self) -> None:
+        """Raise StoreFailed as soon as this process can not go on."""
+        await self._failed.wait()
+        raise StoreFailed(self.failure or "unknown")
+
+    def close(self) -> None:
+        """Close idle descriptors and connections."""
+        self._packs.close()
+        self._calls.close()
+
+    def _failed_by(self, reason: str) -> StoreFailed:
+        """Note why this process can not go on; `watch` ends it."""
+        self._failure = self._failure or reason
+        self._failed.set()
+        return StoreFailed(reason)
+
+
+class RemoteUpload:
+    """A staged upload (`cas.verbs.Upload`), as this worker knows it."""
+
+    def __init__(self, store: RemoteStore, staged: wire.Staged, key: str | None = None) -> None:
+        self.id = staged.session
+        self.key = key
+        self.size = staged.size
+        self.owner = staged.owner  # with a key, of whoever came first
+        self._store = store
+
+    async def append(self, offset: int, *data: bytes | bytearray | memoryview) -> int:
+        """See `cas.verbs.Upload`.
+
+        Raises:
+            DaemonAway: the bytes are kept, and `size` counts them.
+        """
+        return await self._store.append(self, offset, *data)
+
+    async def cancel(self) -> None:
+        """See `cas.verbs.Upload`.
+
+        Raises:
+            DaemonAway.
+        """
+        await self._store.cancel(self)
+
+
+@asynccontextmanager
+async def connect_store(
+    root: Path, socket_path: Path, settings: StoreSettings | None = None
+) -> AsyncIterator[RemoteStore]:
+    """The store of the data directory `root`, whose daemon listens on `socket_path`, for a block.
+
+    The daemon may be away for now; its index must be there.
+
+    Raises:
+        IndexFailed: there is no index yet, or it is cut off.
+        FormatUnknown: the index is of another version.
+        StoreFailed: the daemon is of another version; out of the block too, and also when the index
+            cannot be read any more: a new process may find it well.
+    """
+    with open_snapshots(root / layout.INDEX) as environment:
+        store = RemoteStore(root, socket_path, settings or StoreSettings(), environment)
+        try:
+            await store.greet()
+            async with background(store.watch):
+                yield store
+        except BaseExceptionGroup as group:
+            if store.failure is None:
+                raise
+            raise StoreFailed(store.failure) from group  # that is why all else ended
+        finally:
+            store.close()

@@ -1,0 +1,203 @@
+"""The store behind a Unix socket, for the worker processes of its data directory.
+
+A connection carries one call at a time: a request, then its answer, or several for `maintain`.
+Whatever a peer sends, or however it dies, ends its own connection and nothing else. A peer that
+hangs up cancels its call, as far as the store lets itself be cancelled.
+"""
+
+import logging
+import socket
+from contextlib import aclosing, suppress
+from typing import Final
+
+import trio
+
+from cas import wire
+from cas.channel import Channel, Hangup
+from cas.errors import CasError, DaemonAway, from_system
+from cas.local import LocalStore
+from cas.session import Session
+from cas.sockets import is_own_peer
+from index.errors import IndexFault
+
+MAX_CONNECTIONS: Final = 1024  # each holds a descriptor, and at most one frame
+_DELIVERY_SECONDS: Final = 5.0  # for an answer to be taken; so long can it hold up our end
+
+_log = logging.getLogger("orlop.daemon")
+
+
+async def serve_store(
+    store: LocalStore,
+    listener: socket.socket,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the verbs of `store` on a listening Unix socket, until cancelled.
+
+    Processes of other users are hung up on, and so is everybody beyond MAX_CONNECTIONS.
+    """
+    daemon = _Daemon(store)
+    async with trio.open_nursery() as nursery:
+        accepting = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+        await nursery.start(trio.serve_listeners, daemon.serve, [accepting])
+        task_status.started()
+
+
+class _Daemon:
+    """What the connections share."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self._sessions = store.sessions
+        self._connections = 0
+        self._keyed: dict[bytes, list[Session]] = {}  # of each client that is present
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serve one connection to its end; no error leaves."""
+        if self._connections >= MAX_CONNECTIONS or not is_own_peer(stream.socket):
+            stream.socket.close()
+            return
+        self._connections += 1
+        channel = Channel(stream.socket)
+        try:
+            await self._converse(channel)
+        except Hangup:
+            return
+        except wire.FrameInvalid as error:
+            _log.warning("a connection sent no message of ours: %s", error)
+        except Exception:  # noqa: BLE001 - the fence: one connection's bug is not the others'
+            _log.exception("a connection failed")
+        finally:
+            self._connections -= 1
+            channel.close()
+
+    async def _converse(self, channel: Channel) -> None:
+        await channel.send(wire.Welcome(wire.SHAPE))
+        hello = wire.request(await channel.receive())
+        if not isinstance(hello, wire.Hello) or hello.shape != wire.SHAPE:
+            return  # it has been told our version, and says why to its user
+        if hello.is_present:
+            await self._be_told_of_the_end(channel, hello.client)
+            return
+        while True:
+            request = wire.request(await channel.receive())
+            if channel.is_ahead:
+                return  # its turn is to listen: we could not tell its next request from its end
+            await self._answer(channel, request, hello.client)
+
+    async def _be_told_of_the_end(self, channel: Channel, client: bytes) -> None:
+        """Hold a client's presence; when it ends, so do its keys, and a follower takes over."""
+        keyed = self._keyed[client] = []
+        with suppress(Hangup):
+            await channel.send(wire.Done())
+            await channel.wait_hangup()
+        if self._keyed.get(client) is keyed:  # else it has come back, with other keys
+            del self._keyed[client]
+        for session in keyed:
+            with suppress(CasError):  # a file that cannot be removed now expires later
+                await self._sessions.end_orphan(session)
+
+    async def _answer(self, channel: Channel, request: wire.Request, client: bytes) -> None:
+        reply: wire.Reply | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_at_hangup, channel, nursery.cancel_scope)
+                reply = await self._reply(channel, request, client)
+                nursery.cancel_scope.cancel()
+        finally:
+            if reply is not None:
+                await self._deliver(channel, reply)
+        if reply is None:
+            raise Hangup
+
+    async def _deliver(self, channel: Channel, reply: wire.Reply) -> None:
+        """Answer, also when we are to stop: it was done, and the client should learn it."""
+        is_delivered = False
+        try:
+            with trio.move_on_after(_DELIVERY_SECONDS, shield=True):
+                await channel.send(reply)
+                is_delivered = True
+        finally:
+            if not is_delivered and isinstance(reply, wire.Staged) and reply.is_owner:
+                # Nobody knows of it, and a key would wait for its owner for a day.
+                with suppress(CasError):
+                    self._sessions.discard(self._sessions.find(reply.owner, reply.session))
+        if not is_delivered:
+            raise Hangup
+
+    async def _reply(
+        self, channel: Channel, request: wire.Request, client: bytes
+    ) -> wire.Reply | None:
+        """What to answer; None when nobody is there to be answered."""
+        try:
+            return await self._do(channel, request, client)
+        except Hangup:
+            return None
+        except wire.FrameInvalid as error:
+            _log.warning("a connection sent no message of ours: %s", error)
+            return None
+        except (CasError, IndexFault) as error:
+            return wire.Failed(wire.named_error(error))
+        except OSError as error:
+            return wire.Failed(wire.named_error(from_system(error, "the data directory")))
+        except Exception as error:  # noqa: BLE001 - a bug of ours: the worker answers 500, we say where it is
+            _log.exception("a call failed: %s", type(request).__name__)
+            return wire.Broke(f"{type(error).__name__}: {error}")
+
+    async def _do(self, channel: Channel, request: wire.Request, client: bytes) -> wire.Reply:
+        match request:
+            case wire.Commit():
+                changes, expectations = request.changes, request.expectations
+                return wire.Number(
+                    await self._store.commit(wire.changes(changes), wire.expectations(expectations))
+                )
+            case wire.Extend():
+                await self._store.extend(request.image, request.digest)
+            case wire.Maintain():
+                await self._maintain(channel, request)
+            case wire.Hello():
+                raise wire.FrameInvalid("a second greeting")
+            case _:
+                return await self._do_with_upload(request, client)
+        return wire.Done()
+
+    async def _do_with_upload(
+        self, request: wire.Stage | wire.Grown | wire.WaitGrown | wire.Cancel, client: bytes
+    ) -> wire.Reply:
+        match request:
+            case wire.Stage():
+                return await self._stage(request, client)
+            case wire.Grown():
+                session = self._sessions.find(request.owner, request.session)
+                return wire.Number(await self._sessions.note_grown(session, session.size))
+            case wire.WaitGrown():
+                waiting = self._sessions.wait_grown(
+                    request.owner, request.session, request.offset, request.key
+                )
+                return wire.Number(await waiting)
+            case wire.Cancel():
+                await self._sessions.find(request.owner, request.session).cancel()
+                return wire.Done()
+
+    async def _stage(self, request: wire.Stage, client: bytes) -> wire.Staged:
+        keyed = None if request.key is None else self._keyed.get(client)
+        if request.key is not None and keyed is None:
+            raise DaemonAway  # its presence ended meanwhile: nobody would end this key
+        upload, is_owner = await self._store.stage(
+            request.owner, session=request.session, key=request.key
+        )
+        session = self._sessions.follow(upload)
+        if keyed is not None and is_owner:
+            keyed[:] = [each for each in keyed if not each.is_ended]
+            keyed.append(session)
+        return wire.Staged(session.id, session.size, session.owner, is_owner)
+
+    async def _maintain(self, channel: Channel, request: wire.Maintain) -> None:
+        async with aclosing(self._store.maintain(request.kind)) as telling:
+            async for told in telling:
+                await channel.send(wire.Told(wire.named(told)))
+
+
+async def _cancel_at_hangup(channel: Channel, scope: trio.CancelScope) -> None:
+    await channel.wait_hangup()
+    scope.cancel()

@@ -1,0 +1,1 @@
+"""The processes of a server: supervisor, storage daemon, and workers that share the sockets."""
