@@ -83,9 +83,9 @@ class Environment:
     def reserve_space(self) -> bool:
         """Allocate RESERVE bytes beyond the end of `data.mdb`; False when the disk is too full."""
         try:
-            with self._path.open("r+b", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                if status.st_blocks * 512 < status.st_size + RESERVE // 2:
+            status = self._path.stat()
+            if status.st_blocks * 512 < status.st_size + RESERVE // 2:
+                with self._path.open("r+b", buffering=0) as file:
                     reserve(file.fileno(), status.st_size + RESERVE)
         except OSError:  # also when descriptors run out: the commit before it has succeeded
             return False

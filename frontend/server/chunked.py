@@ -11,6 +11,7 @@ from frontend.server.heads import Refused
 
 LINE_LIMIT: Final = 256  # bytes of a size with its extensions; nobody sends any
 TRAILER_LIMIT: Final = 8 << 10  # bytes of all trailers
+TURN: Final = 256  # chunks decoded at a time, 1 ms: a read of tiny ones would hold the loop for 1 s
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER: Final = re.compile(rb"[!#-'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
@@ -28,6 +29,7 @@ class Chunked:
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """(content, what was not used); what was not used comes again before what follows it.
 
+        No more than `TURN` chunks are decoded: there is nothing to wait for while content comes.
         Once `is_over`, it is the beginning of the next request.
 
         Raises:
@@ -35,7 +37,7 @@ class Chunked:
         """
         content: list[bytes] = []
         at = 0
-        while not self.is_over:
+        while not self.is_over and len(content) < TURN:
             step = self._chunk(data, at, content) if self._is_in_chunk else self._line(data, at)
             if step == 0:
                 break

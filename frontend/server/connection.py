@@ -87,8 +87,9 @@ class Connection:
         return self._wire.deadline
 
     def expire(self) -> None:
-        """End, because the deadline passed."""
-        self._scope.cancel()
+        """End, because the deadline passed, unless the client takes what we send."""
+        if not self._wire.is_taking():
+            self._scope.cancel()
 
     def drain(self) -> None:
         """End as soon as nothing is under way. Who has just connected is answered once."""
@@ -159,7 +160,7 @@ class Connection:
             self._wire, worker.limits, is_h2_spoken=worker.serve_h2 is not None
         )
         if is_h2 and worker.serve_h2 is not None:
-            self._is_idle = False  # it has deadlines of its own
+            self._is_idle = self._is_fresh = False  # it has deadlines and a drain of its own
             await worker.serve_h2(worker, setting, self._wire, first)
             await self._linger()
             return
@@ -275,4 +276,4 @@ class Connection:
         self._wire.deadline = trio.current_time() + CLOSE_SECONDS
         self._is_idle = True
         while await self._wire.read(DRAIN_READ):
-            pass
+            await trio.lowlevel.checkpoint()  # where more is here at once, reading does not wait

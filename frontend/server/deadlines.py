@@ -17,7 +17,7 @@ class Mortal(Protocol):
         """On trio's clock; infinite when there is none."""
 
     def expire(self) -> None:
-        """End, because the deadline passed; may be said twice."""
+        """End, because the deadline passed, or set a new one; may be said twice."""
 
     def drain(self) -> None:
         """End as soon as nothing is under way."""

@@ -59,7 +59,8 @@ async def _send_slice(wire: Wire, part: Slice) -> None:
         if sent:
             wire.sent += sent
             start += sent
-            await trio.lowlevel.checkpoint()  # a fast reader must not keep the others waiting
+            if start < part.stop:
+                await trio.lowlevel.checkpoint()  # a fast reader must not keep others waiting
         elif loaded <= start:
             loaded = min(start + LOAD, part.stop)
             await trio.to_thread.run_sync(part.blob.load, start, loaded, limiter=_readers)

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from cas.sockets import is_own_peer
-from frontend.server.accepting import Handler, Turns, serve_in_turn
+from frontend.server.accepting import Handler, Turns, accept, accept_in_turn
 from frontend.server.binding import Bound, open_bound
 from frontend.server.certificate import Certificate, open_certificate
 from frontend.server.connection import Connection, ServeH2, Worker
@@ -110,12 +109,11 @@ async def serve(
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener, handler in _handlers(worker, sockets, certificate):
-                    if sockets.turns is not None and listener is not sockets.admin:
-                        way = (handler, listener, connections, sockets.turns)
-                        accepting.start_soon(serve_in_turn, *way)
-                        continue
-                    accept = partial(trio.serve_listeners, handler_nursery=connections)
-                    accepting.start_soon(accept, handler, [listener])
+                    way = (listener, handler, connections)
+                    if sockets.turns is None or listener is sockets.admin:
+                        accepting.start_soon(accept, *way)
+                    else:
+                        accepting.start_soon(accept_in_turn, *way, sockets.turns)
                 task_status.started()
                 await stop.wait()
                 accepting.cancel_scope.cancel()

@@ -5,9 +5,12 @@ connections (`deadlines`). Setting it costs nothing; a cancel scope for each rea
 """
 
 import contextlib
+import fcntl
 import math
 import os
 import socket
+import struct
+import termios
 from typing import Final
 
 import trio
@@ -32,6 +35,7 @@ class Wire:
         self._stall_seconds = stall_seconds
         self._is_empty = True  # the last read took all there was
         self._renew_at = 0  # bytes sent when the client gets a new stall limit
+        self._taken = 0  # bytes that the client had acknowledged when it got it
         self._patience_ends = math.inf
         self.sent = 0  # bytes
         self.deadline = math.inf  # trio's clock: when this connection ends if nothing happens
@@ -98,10 +102,35 @@ class Wire:
         """Wait until the client takes more, unless it stalls."""
         if self.sent >= self._renew_at:
             self._renew_at = self.sent + STALL_BYTES
-            self._patience_ends = trio.current_time() + self._stall_seconds
+            self._begin_patience(self._acknowledged())
         self.deadline = self._patience_ends
         await trio.lowlevel.wait_writable(self._number)
         self.deadline = math.inf
+
+    def is_taking(self) -> bool:
+        """Whether the client, for which we wait, took enough until now; then it gets more time.
+
+        The kernel has room again only when a third of what it holds is gone, which can be 1 MiB.
+        """
+        if self.deadline != self._patience_ends:
+            return False
+        taken = self._acknowledged()
+        if taken - self._taken < STALL_BYTES:
+            return False
+        self._begin_patience(taken)
+        self.deadline = self._patience_ends
+        return True
+
+    def _begin_patience(self, taken: int) -> None:
+        self._taken = taken
+        self._patience_ends = trio.current_time() + self._stall_seconds
+
+    def _acknowledged(self) -> int:
+        try:
+            held = fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ: tcp(7)
+        except OSError:
+            return self._taken
+        return self.sent - int(struct.unpack("i", held)[0])
 
     def end_sending(self) -> None:
         """Say that nothing more comes."""

@@ -7,7 +7,7 @@ import httptools
 import pytest
 from hypothesis import given, strategies as st
 
-from frontend.server.chunked import LINE_LIMIT, TRAILER_LIMIT
+from frontend.server.chunked import LINE_LIMIT, TRAILER_LIMIT, TURN
 from frontend.server.heads import HEAD_LIMIT, Refused
 from frontend.server.receiver import END, Receiver
 
@@ -120,6 +120,18 @@ def test_chunks_that_are_none_are_refused(body):
         read_all([CHUNKED + body])
 
     assert caught.value.status == 400
+
+
+def test_many_small_chunks_are_decoded_a_few_at_a_time():
+    receiver = Receiver()
+    receiver.feed(chunked(*[b"x"] * (3 * TURN)))
+    receiver.open(receiver.next_block())
+
+    pieces = []
+    while piece := receiver.next_data():
+        pieces.append(piece)
+
+    assert [len(piece) for piece in pieces] == [TURN] * 3
 
 
 @pytest.mark.parametrize("size", [b"3;name=value", b'3;a="b c"', b"003", b"3 ;a"])

@@ -35,6 +35,22 @@ def test_the_base_without_credentials_is_401_with_a_bearer_challenge(live):
     assert answer.headers["Docker-Distribution-API-Version"] == "registry/2.0"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"Host": "evil.invalid"},
+        {"X-Forwarded-Host": "evil.invalid", "X-Forwarded-Proto": "https"},
+        {"Forwarded": "host=evil.invalid;proto=https", "X-Forwarded-Prefix": "/evil"},
+    ],
+)
+def test_whatever_a_client_says_of_us_our_addresses_stay_ours(live, said):
+    challenge = live.stranger.get("/v2/", headers=said).headers["WWW-Authenticate"]
+    place = live.client.post(f"/v2/{live.image()}/blobs/uploads/", headers=said).headers["Location"]
+
+    assert f'realm="{live.url}/v2/token"' in challenge
+    assert place.startswith("/v2/local/images/")
+
+
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])
 def test_the_base_with_a_password_is_200(live, path):
     answer = live.client.get(path)

@@ -1,22 +1,15 @@
 """What one connection may do to the server: hurt itself. Hardening §1.1-1.3 and §2."""
 
 import contextlib
-import os
-import resource
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import httpx
 import pytest
 
 from frontend.settings import Gc, Http, Limits, Settings
-from tests.frontend.live import BASIC, codes, digest_of, free_port, head, read_to_end, running
+from tests.frontend.live import BASIC, codes, digest_of, head, read_to_end, running
 
 AUTH = f"Authorization: {BASIC}\r\n".encode()
-ROOT = Path(__file__).parents[2]
 HOST = b"Host: x\r\n"
 
 
@@ -240,48 +233,6 @@ def test_a_request_under_way_is_finished_when_the_server_ends(tmp_path):
             peer.close()
 
         assert head(received) == b"202"
-
-
-@pytest.mark.slow
-def test_running_out_of_descriptors_passes_without_a_busy_loop(tmp_path):
-    port = free_port()
-    command = [sys.executable, "-m", "frontend.main", "serve", "--data", str(tmp_path / "data")]
-    limit = (resource.RLIMIT_NOFILE, (64, 64))
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "--listen", f"127.0.0.1:{port}"],
-            cwd=ROOT, stdout=log, stderr=log, preexec_fn=lambda: resource.setrlimit(*limit),
-        ) as process,
-    ):  # fmt: skip
-        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz"))
-        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
-        time.sleep(0.5)
-        began = _cpu_seconds(process.pid)
-        time.sleep(1)
-        spent = _cpu_seconds(process.pid) - began
-        for peer in crowd:
-            peer.close()
-        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz"))
-        process.terminate()
-        code = process.wait(10)
-
-    assert code == 0
-    assert spent < 0.5
-
-
-def wait_for(ask):
-    """Ask until there is an answer."""
-    for _ in range(200):
-        with contextlib.suppress(httpx.TransportError):
-            return ask()
-        time.sleep(0.05)
-    return ask()
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _set(event):

@@ -312,7 +312,8 @@ def test_a_stalled_reader_does_not_keep_the_server_from_ending(tmp_path):
 def test_a_request_under_way_is_finished_when_the_server_ends(tmp_path):
     pair = make_pair(tmp_path)
     with contextlib.ExitStack() as outer:
-        with running(tmp_path / "data", _settings(pair), pair.trust()) as server:
+        settings = _settings(pair, shutdown_seconds=20)
+        with running(tmp_path / "data", settings, pair.trust()) as server:
             location = server.begin(server.image())
             waiting = outer.enter_context(socket.create_connection(server.address, timeout=10))
             peer = outer.enter_context(server.connect())

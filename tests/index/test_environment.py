@@ -51,6 +51,7 @@ def test_no_descriptor_to_reserve_with_is_told_and_is_no_error(environment, monk
     def refuse(*args, **kwargs):
         raise OSError(24, "Too many open files")
 
+    monkeypatch.setattr(module, "RESERVE", 1 << 40)
     monkeypatch.setattr(module.Path, "open", refuse)
 
     assert not environment.reserve_space()
