@@ -44,13 +44,15 @@ async def send_parts(wire: Wire, beginning: bytes, parts: Sequence[bytes | Slice
 
 async def _send_slice(wire: Wire, part: Slice) -> None:
     start, loaded = part.start, part.start
+    turn_ends = start + SEND_SLICE
     wire.begin()
     while start < part.stop:
-        stop = min(start + SEND_SLICE, part.stop)
+        stop = min(turn_ends, part.stop)
         try:
             sent = part.blob.send(wire, start, stop)
         except BlockingIOError:
             await wire.wait_writable()
+            turn_ends = start + SEND_SLICE
             continue
         except OSError as error:
             if error.errno == errno.EIO:
@@ -59,7 +61,8 @@ async def _send_slice(wire: Wire, part: Slice) -> None:
         if sent:
             wire.sent += sent
             start += sent
-            if start < part.stop:
+            if turn_ends <= start < part.stop:
+                turn_ends = start + SEND_SLICE
                 await trio.lowlevel.checkpoint()  # a fast reader must not keep others waiting
         elif loaded <= start:
             loaded = min(start + LOAD, part.stop)
@@ -68,6 +71,7 @@ async def _send_slice(wire: Wire, part: Slice) -> None:
             data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
             await wire.send(data)
             start = stop
+            turn_ends = start + SEND_SLICE
 
 
 async def _send_copied(wire: Wire, part: Slice) -> None:
