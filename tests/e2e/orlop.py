@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class Orlop:
         return Client((sys.executable, "-m", "frontend.main"), _environment())
 
     @contextmanager
-    def serve(self) -> Iterator[subprocess.Popen[bytes]]:
+    def serve(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Serve until the block is left, then check that nothing went wrong inside.
 
         The test may kill the process: only an end that it did not ask for is a failure.
@@ -45,7 +45,7 @@ class Orlop:
         Raises:
             ProgramFailed: a traceback is in the log, or SIGTERM did not lead to exit code 0.
         """
-        process = self._start()
+        process = self._start(arguments)
         try:
             wait_until(
                 lambda: self.registry.answers("/readyz"), "orlop is ready", process, self.log
@@ -58,9 +58,9 @@ class Orlop:
         if "Traceback (most recent call last)" in self._said():
             raise ProgramFailed(f"orlop left a traceback\n{self._said()}")
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [*self.command.command, "serve", "--data", str(self.data)]
-        command += ["--listen", self.registry.address]
+        command += ["--listen", self.registry.address, *arguments]
         env = {**_environment(), "ORLOP_ADMIN_PASSWORD": self.registry.password}
         with self.log.open("ab") as log:
             return subprocess.Popen(
