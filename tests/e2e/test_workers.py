@@ -37,8 +37,8 @@ def own_docker(docker_host, workers):
 
 def child(supervisor: subprocess.Popen[bytes], name: str) -> int:
     """The process of a supervisor that has this name on its command line."""
-    threads = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}")
-    listed = (threads / "children").read_text().split()
+    threads = Path(f"/proc/{supervisor.pid}/task").iterdir()
+    listed = " ".join((thread / "children").read_text() for thread in threads).split()
     for pid in map(int, listed):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         if name in words:
