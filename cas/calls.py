@@ -26,6 +26,8 @@ MAX_CALLS: Final = 64
 MAX_FOLLOWERS: Final = 128
 _MAX_IDLE: Final = 8
 _WELCOME_SECONDS: Final = 3.0  # a listening socket may be held while nobody accepts on it
+# Without a word about a call under way; the daemon says every few seconds that it is at work.
+SILENCE_SECONDS: Final = 15.0
 _STAGE_SECONDS: Final = 5.0  # that a cancelled caller waits for an answer that never takes long
 
 
@@ -73,14 +75,14 @@ class Calls:
     async def _ask(self, request: Request, answer: type[R]) -> R:
         async with self._connection() as channel:
             await channel.send(request)
-            reply = _read(await channel.receive())
+            reply = await _reply(channel)
         return _checked(reply, answer)
 
     async def stream(self, request: Request, answer: type[R]) -> AsyncGenerator[R, None]:
         """Ask, and yield answers until Done; as `call` otherwise."""
         async with self._calls, self._connection() as channel:
             await channel.send(request)
-            while not isinstance(reply := _read(await channel.receive()), wire.Done):
+            while not isinstance(reply := await _reply(channel), wire.Done):
                 yield _checked(reply, answer)
 
     async def be_present(self) -> None:
@@ -154,6 +156,22 @@ class Calls:
         if is_present:  # a key that is asked for on another connection must find it noted
             with trio.fail_after(_WELCOME_SECONDS):
                 await channel.receive()
+
+
+async def _reply(channel: Channel) -> Reply:
+    """The next answer, however long the daemon works at it.
+
+    Raises:
+        Hangup: the connection broke, or nothing was said for SILENCE_SECONDS: the daemon hangs.
+    """
+    while True:
+        try:
+            with trio.fail_after(SILENCE_SECONDS):
+                reply = _read(await channel.receive())
+        except trio.TooSlowError as error:
+            raise Hangup from error
+        if not isinstance(reply, wire.AtWork):
+            return reply
 
 
 def _read(content: bytes) -> Reply:

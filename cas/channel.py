@@ -1,7 +1,9 @@
 """One connection between a worker and the daemon: whole frames, one after the other."""
 
 import math
+import os
 import select
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -22,6 +24,7 @@ class Channel:
     def __init__(self, connected: trio.socket.SocketType) -> None:
         self._socket = connected
         self._frames = Frames()
+        self._is_sending = False
 
     async def send(self, message: Request | Reply) -> None:
         """Send one message.
@@ -31,14 +34,21 @@ class Channel:
             ObjectTooLarge: it does not fit a frame; nothing was sent.
         """
         data = memoryview(frame(message))
-        while data:
-            with trio.move_on_after(STALL_SECONDS) as stall:
-                try:
+        self._is_sending = True
+        try:
+            while data:
+                with trio.fail_after(STALL_SECONDS):
                     data = data[await self._socket.send(data) :]
-                except (OSError, trio.ClosedResourceError) as error:
-                    raise Hangup from error
-            if stall.cancelled_caught:
-                raise Hangup
+        except (OSError, trio.ClosedResourceError, trio.TooSlowError) as error:
+            raise Hangup from error
+        finally:
+            self._is_sending = False
+
+    def mention(self, message: Reply) -> None:
+        """Send a few bytes that may as well be lost, between two frames; never waits."""
+        if not self._is_sending:
+            with suppress(OSError):  # full: then it has enough to read. Gone: who reads will notice
+                os.write(self._socket.fileno(), frame(message))
 
     async def receive(self) -> bytes:
         """The content of the next frame, however long its first byte takes.

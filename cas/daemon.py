@@ -18,9 +18,11 @@ from cas.errors import CasError, DaemonAway, from_system
 from cas.local import LocalStore
 from cas.session import Session
 from cas.sockets import is_own_peer
+from cas.tasks import background
 from index.errors import IndexFault
 
 MAX_CONNECTIONS: Final = 1024  # each holds a descriptor, and at most one frame
+AT_WORK_SECONDS: Final = 3.0  # clients give up at five times as much
 _DELIVERY_SECONDS: Final = 5.0  # for an answer to be taken; so long can it hold up our end
 
 _log = logging.getLogger("orlop.daemon")
@@ -37,7 +39,8 @@ async def serve_store(
     Processes of other users are hung up on, and so is everybody beyond MAX_CONNECTIONS.
     """
     daemon = _Daemon(store)
-    async with trio.open_nursery() as nursery:
+    # What outlasts our cancellation, as a commit does, is waited for as long as anything else.
+    async with background(daemon.tell_who_waits), trio.open_nursery() as nursery:
         accepting = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
         await nursery.start(trio.serve_listeners, daemon.serve, [accepting])
         task_status.started()
@@ -50,7 +53,15 @@ class _Daemon:
         self._store = store
         self._sessions = store.sessions
         self._connections = 0
+        self._under_way: set[Channel] = set()  # a call each, not answered yet
         self._keyed: dict[bytes, list[Session]] = {}  # of each client that is present
+
+    async def tell_who_waits(self) -> None:
+        """Say again and again that we live, to everybody whose call is under way."""
+        while True:
+            await trio.sleep(AT_WORK_SECONDS)
+            for channel in self._under_way:
+                channel.mention(wire.AtWork())
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end; no error leaves."""
@@ -99,12 +110,14 @@ class _Daemon:
 
     async def _answer(self, channel: Channel, request: wire.Request, client: bytes) -> None:
         reply: wire.Reply | None = None
+        self._under_way.add(channel)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_at_hangup, channel, nursery.cancel_scope)
                 reply = await self._reply(channel, request, client)
                 nursery.cancel_scope.cancel()
         finally:
+            self._under_way.discard(channel)
             if reply is not None:
                 await self._deliver(channel, reply)
         if reply is None:

@@ -134,6 +134,10 @@ class Told(Message, frozen=True):
     what: Named
 
 
+class AtWork(Message, frozen=True):
+    """No answer yet, but the daemon lives: said every few seconds while a call is under way."""
+
+
 class Failed(Message, frozen=True):
     """An error that a caller may answer."""
 
@@ -146,7 +150,7 @@ class Broke(Message, frozen=True):
     text: str
 
 
-Reply = Welcome | Staged | Number | Done | Told | Failed | Broke
+Reply = Welcome | Staged | Number | Done | Told | AtWork | Failed | Broke
 
 
 # --- registries ----------------------------------------------------------------------------

@@ -151,6 +151,32 @@ async def test_a_daemon_that_never_answers_does_not_hold_up_who_stages(root, mon
             await store.stage(OWNER)
 
 
+async def test_a_daemon_that_says_nothing_is_away(root, monkeypatch):
+    monkeypatch.setattr(calls, "SILENCE_SECONDS", 0.02)
+
+    async def ignore(channel):
+        await channel.receive()
+        await channel.wait_hangup()
+
+    async with scripted(root, ignore), connected(root) as store:
+        with trio.fail_after(5), pytest.raises(DaemonAway):
+            await store.commit([])
+        with trio.fail_after(5), pytest.raises(DaemonAway):
+            async for _ in store.maintain("fsck"):
+                pass
+
+
+async def test_a_daemon_that_is_at_work_is_waited_for(root):
+    async def take_long(channel):
+        await channel.receive()
+        for _ in range(3):
+            channel.mention(wire.AtWork())
+        await channel.send(wire.Number(7))
+
+    async with scripted(root, take_long), connected(root) as store:
+        assert await store.commit([]) == 7
+
+
 async def test_calls_are_few_at_once_and_neither_followers_nor_appends_hold_them_up(
     root, monkeypatch
 ):

@@ -82,6 +82,24 @@ async def test_quiet_is_who_is_there_and_says_nothing(ends):
     assert not ours.is_quiet
 
 
+async def test_what_is_mentioned_never_comes_between_and_never_waits(ends):
+    ours, theirs = ends
+    large = wire.Broke("x" * (4 << 20))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.send, large)
+        await trio.testing.wait_all_tasks_blocked()
+        ours.mention(wire.AtWork())
+        assert wire.reply(await theirs.receive()) == large
+
+    for _ in range(10_000):  # far more than fits
+        ours.mention(wire.AtWork())
+    assert wire.reply(await theirs.receive()) == wire.AtWork()
+
+    theirs.close()
+    ours.mention(wire.AtWork())
+
+
 async def test_what_does_not_fit_a_frame_leaves_the_connection_as_it_was(ends):
     with pytest.raises(wire.cas.ObjectTooLarge):
         await ends[0].send(wire.Broke("x" * wire.MAX_FRAME))

@@ -267,6 +267,33 @@ async def test_what_was_done_when_the_daemon_stops_is_answered_yet(store, tmp_pa
     calls.close()
 
 
+async def test_who_waits_hears_that_the_daemon_is_at_work_also_while_it_stops(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(daemon, "AT_WORK_SECONDS", 0.01)
+    monkeypatch.setattr(store, "extend", gate := Gate(is_shielded=True))
+
+    async with trio.open_nursery() as nursery, served(store, tmp_path) as scope:
+
+        @nursery.start_soon
+        async def call():
+            with trio.fail_after(5):
+                channel = await greeted(tmp_path / DAEMON_SOCKET)
+                await channel.send(EXTEND)
+                for _ in range(2):
+                    assert wire.reply(await channel.receive()) == wire.AtWork()
+                scope.cancel()
+                for _ in range(2):
+                    assert wire.reply(await channel.receive()) == wire.AtWork()
+                gate.go.set()
+                while (reply := wire.reply(await channel.receive())) == wire.AtWork():
+                    pass
+                assert reply == wire.Done()
+                channel.close()
+
+        await gate.ended.wait()
+
+
 async def test_a_new_upload_that_nobody_learned_of_is_thrown_away(
     store, path, tmp_path, monkeypatch
 ):
