@@ -50,7 +50,8 @@ class Share:
 
     def is_ahead(self) -> bool:
         """Whether this worker has more than another one, beyond an eighth."""
-        least = min(count for count in self._counts if count) - 1
+        # All may have been cleared: when everybody drains, a connection can yet come in between.
+        least = min((count for count in self._counts if count), default=1) - 1
         return self._counts[self._slot] - 1 > least + least // 8
 
     def enter(self) -> None:

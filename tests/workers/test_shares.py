@@ -47,6 +47,15 @@ def test_one_who_is_gone_holds_nobody_up():
     assert not busy.is_ahead()
 
 
+def test_nobody_is_ahead_when_all_are_gone():
+    shares, (first, last) = made(0, 3)
+
+    shares.clear(0)
+    shares.clear(1)
+    assert not first.is_ahead()
+    assert not last.is_ahead()
+
+
 def test_another_process_sees_the_same_page():
     shares, (first,) = made(3)
     other = Shares(os.dup(shares.descriptor)).share(SLOTS - 1)
