@@ -55,7 +55,7 @@ def serve(
     """
     import trio
 
-    from frontend import log, memory
+    from frontend import log, resources
     from frontend.server.certificate import open_certificate
     from frontend.server.groups import sole_leaf
     from frontend.settings import SettingsError
@@ -67,7 +67,7 @@ def serve(
     flags = _flags(data, listen, workers)
     settings = _settings(config, flags)
     log.configure(settings.log)
-    memory.limit_arenas()
+    resources.claim()
     run, errors = _way_of_serving(settings)
     try:
         open_certificate(settings.http)  # before anything is made, this must be said

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from cas.local import open_store
-from frontend import memory
+from frontend import resources
 from frontend.access.credentials import Authenticator
 from frontend.access.tokens import Signer
 from frontend.app import RegistryApp
@@ -97,7 +97,7 @@ async def _serve(registry: Registry, life: _Life, words: str) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(heed_signals, life)
         async with serving(registry, Sockets.of(life.bound), life.stop):
-            memory.settle()
+            resources.settle()
             sys.stdout.write(words)
             sys.stdout.flush()
             life.launch.notifier.ready(f"serving {registry.site.realm.service}")

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from frontend import log, memory
+from frontend import log, resources
 from frontend.server.groups import sole_leaf
 from frontend.workers.lifeline import Lifeline, take_lifeline
 from frontend.workers.orders import Failed, Order
@@ -32,7 +32,7 @@ def main() -> None:
     except EOFError:
         return
     log.configure(order.settings.log, process=order.name)
-    memory.limit_arenas()
+    resources.claim()
     run = _role(order)
     from frontend.bootstrap import PasswordUnusable
     from frontend.errors import KNOWN_ERRORS

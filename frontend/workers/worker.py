@@ -11,7 +11,7 @@ import trio
 
 from cas.client import connect_store
 from cas.sockets import DAEMON_SOCKET, connected_path
-from frontend import memory
+from frontend import resources
 from frontend.server.binding import Bound
 from frontend.server.serving import Sockets
 from frontend.service import build_registry, serving
@@ -47,7 +47,7 @@ async def _serve(order: Order, shared: Shared, lifeline: Lifeline, stop: trio.Ev
         registry.health.can_write = partial(_is_listening, data / DAEMON_SOCKET)
         sockets = Sockets.of(_inherited(shared), shares.share(order.slot))
         async with serving(registry, sockets, stop):
-            memory.settle()
+            resources.settle()
             lifeline.say(Ready())
             await stop.wait()
             shares.clear(order.slot)  # nobody is to leave a connection to us

@@ -1,14 +1,29 @@
-"""Memory: how the C library gives it back, and what Python's collector need not look at."""
+"""What the process asks of its system: descriptors, and memory that is given back."""
 
 import ctypes
 import gc
+import resource
+from contextlib import suppress
 from typing import Final
 
 _M_ARENA_MAX: Final = -8  # malloc.h
 ARENAS: Final = 2
 
 
-def limit_arenas() -> None:
+def claim() -> None:
+    """At the start of a process that serves."""
+    _raise_descriptors()
+    _limit_arenas()
+
+
+def _raise_descriptors() -> None:
+    """As many as we may have: 1,024 by default are kept low for programs that use `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a limit that even its own owner may not set
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _limit_arenas() -> None:
     """Let all threads share two arenas.
 
     glibc gives each thread its own, and each keeps the largest buffer it ever held: after pushes of
