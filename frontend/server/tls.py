@@ -49,11 +49,11 @@ class TlsWire(Wire):
         Raises:
             Gone: it left, or speaks something else.
         """
-        limit = self.deadline
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
+                limit = self.deadline
                 await self._flush()
                 self.deadline = limit  # a wait to send has a limit of its own, and ends with none
                 await self._fetch(SMALL)

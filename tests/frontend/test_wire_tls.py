@@ -309,7 +309,8 @@ def test_a_stalled_reader_does_not_keep_the_server_from_ending(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_request_under_way_is_finished_when_the_server_ends(tmp_path):
+def test_a_request_under_way_is_finished_when_the_server_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("frontend.server.connection.FRESH_SECONDS", 0.2)  # well before the end
     pair = make_pair(tmp_path)
     with contextlib.ExitStack() as outer:
         settings = _settings(pair, shutdown_seconds=20)
