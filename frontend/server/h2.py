@@ -20,6 +20,7 @@ from h2.settings import SettingCodes, Settings
 from frontend.server.connection import Worker
 from frontend.server.exchange import Setting
 from frontend.server.h2_exchange import H2Exchange
+from frontend.server.h2_frames import ALLOWED, WORTH, Frames, Noise
 from frontend.server.h2_sending import Sending
 from frontend.server.heads import HEAD_LIMIT, Fields, Refused, check_fields
 from frontend.server.wire import Gone, Wire
@@ -27,18 +28,11 @@ from frontend.server.wire import Gone, Wire
 MAX_STREAMS: Final = 32  # requests at once; each answer may hold a piece of 1 MiB
 STREAM_WINDOW: Final = 256 << 10  # bytes of a body that nobody has taken yet
 CONNECTION_WINDOW: Final = 1 << 20  # the same of all bodies together
-READ: Final = 16 << 10  # bytes: a thousand frames at most before other connections have their turn
-NOISE_BURST: Final = 1000  # frames that ask for nothing, at once
-NOISE_RATE: Final = 100.0  # and a second
-
-_NOISE: Final = (
-    events.PingReceived,
-    events.PriorityUpdated,
-    events.RemoteSettingsChanged,
-    events.SettingsAcknowledged,
-    events.StreamReset,
-    events.UnknownFrameReceived,
-)
+READ: Final = 16 << 10  # bytes
+TURN: Final = 64  # frames before other connections have their turn: 1 ms
+# Bytes of what we encode answers' fields with, however much a client offers to keep: the package
+# looks through all of it for each field.
+HEADER_TABLE: Final = 4096
 
 
 async def serve_h2(worker: Worker, setting: Setting, wire: Wire, first: bytes) -> None:
@@ -48,20 +42,6 @@ async def serve_h2(worker: Worker, setting: Setting, wire: Wire, first: bytes) -
         Gone: or simply returns.
     """
     await _H2(worker, setting, wire).run(first)
-
-
-class Noise:
-    """How much a client has said that costs us and asks for nothing: resets, pings, settings."""
-
-    def __init__(self, now: float) -> None:
-        self._level = 0.0
-        self._at = now
-
-    def count(self, frames: int, now: float) -> bool:
-        """Count; returns whether that is too much."""
-        self._level = max(0.0, self._level - (now - self._at) * NOISE_RATE) + frames
-        self._at = now
-        return self._level > NOISE_BURST
 
 
 class _H2:
@@ -74,9 +54,11 @@ class _H2:
         self._connection = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         self.sending = Sending(self._connection, wire)
         self._exchanges: dict[int, H2Exchange] = {}
+        self._frames = Frames()
         self._noise = Noise(trio.current_time())
         self._reading = trio.CancelScope()
-        self._idle_ends = trio.current_time() + worker.limits.idle_seconds
+        patience = 0.0 if setting.is_ending() else worker.limits.idle_seconds
+        self._idle_ends = trio.current_time() + patience
         self.stall_seconds = worker.limits.stall_seconds
         self.nursery: trio.Nursery
 
@@ -132,37 +114,50 @@ class _H2:
         connection.decoder.max_header_list_size = HEAD_LIMIT
 
     async def _read(self, data: bytes) -> None:
-        while True:
-            try:
-                found = self._connection.receive_data(data)
-            except ProtocolError:  # it has a GOAWAY ready
-                await self.sending.flush()
-                return
-            if not await self._take_all(found):
-                self._connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-                await self.sending.flush()
-                return
-            await self.sending.flush()
-            await trio.lowlevel.checkpoint()  # or a client that never stops would be the only one
+        while await self._receive(data):
             data = await self._wire.read(READ)
             if not data:
                 return
 
-    async def _take_all(self, found: list[events.Event]) -> bool:
-        """Do what one read has brought; returns whether the connection is kept.
+    async def _receive(self, data: bytes) -> bool:
+        """Do what one read has brought, in turns; returns whether the connection is kept.
+
+        Raises:
+            Gone: the client ends it.
+        """
+        at = 0
+        while at < len(data):
+            end, frames = self._frames.cut(data, at, TURN)
+            try:
+                found = self._connection.receive_data(data[at:end])
+            except ProtocolError:  # it has a GOAWAY ready
+                await self.sending.flush()
+                return False
+            noise = frames - await self._take_all(found) - ALLOWED * self.sending.take_framed()
+            is_kept = not self._noise.count(noise, trio.current_time())
+            if not is_kept:
+                self._connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            await self.sending.flush()
+            if not is_kept:
+                return False
+            await trio.lowlevel.checkpoint()  # or a client that never stops would be the only one
+            at = end
+        return True
+
+    async def _take_all(self, found: list[events.Event]) -> float:
+        """Do what a turn has brought; returns how many frames were worth their while.
 
         Raises:
             Gone: the client ends it.
         """
         gone = {event.stream_id for event in found if isinstance(event, events.StreamReset)}
-        noise = 0
+        worth = 0.0
         for event in found:
-            noise += isinstance(event, _NOISE)
             match event:
                 case events.RequestReceived() if event.stream_id not in gone:
-                    noise += await self._start(event)
+                    worth += await self._start(event)
                 case events.DataReceived():
-                    noise += not event.data
+                    worth += len(event.data or b"") / WORTH
                     await self._put(event)
                 case events.StreamEnded() if exchange := self._exchanges.get(_number(event)):
                     await exchange.end()
@@ -170,28 +165,31 @@ class _H2:
                     await exchange.leave()
                 case events.ConnectionTerminated():
                     raise Gone
+                case events.RemoteSettingsChanged():
+                    encoder = self._connection.encoder
+                    encoder.header_table_size = min(encoder.header_table_size, HEADER_TABLE)
         self.sending.move()
-        return not self._noise.count(noise, trio.current_time())
+        return worth
 
     # --- requests ---
 
-    async def _start(self, event: events.RequestReceived) -> int:
-        """Begin a request; returns 1 if it is not served."""
+    async def _start(self, event: events.RequestReceived) -> bool:
+        """Begin a request; returns whether it is served."""
         number, is_ended = _number(event), event.stream_ended is not None
         if len(self._exchanges) >= MAX_STREAMS or self.setting.is_ending():
             self.sending.reset(number, ErrorCodes.REFUSED_STREAM)  # it may be asked elsewhere
-            return 1
+            return False
         try:
             method, target, fields = _request(event)
             is_awaited = check_fields(method, target, fields)
         except Refused as refused:
             self._refuse(number, refused.status, is_ended=is_ended)
-            return 1
+            return False
         if not is_ended and all(name != b"content-length" for name, _ in fields):
             fields.append((b"transfer-encoding", b"chunked"))  # so 1.1 says that a body comes
         exchange = self._exchanges[number] = H2Exchange(self, number)
         await exchange.begin(method.decode("ascii"), target, fields, is_awaited=is_awaited)
-        return 0
+        return True
 
     def _refuse(self, number: int, status: int, *, is_ended: bool) -> None:
         fields = [(b"content-length", b"0"), *self.setting.config.response_headers("h2")]

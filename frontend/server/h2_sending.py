@@ -51,7 +51,8 @@ class Sending:
         self._turn = trio.Lock()
         self._moved = trio.Event()
         self._is_over = False
-        self._is_torn = False  # a frame went out in part
+        self._answered = 0  # frames of answers since somebody asked
+        self._framed = b""  # what is being sent, or was when its sender was cancelled
 
     def move(self) -> None:
         """Have all answers look again: a window grew, or a stream ended."""
@@ -63,6 +64,11 @@ class Sending:
         self._is_over = True
         self.move()
 
+    def take_framed(self) -> int:
+        """How many frames of answers there were since this was last asked."""
+        count, self._answered = self._answered, 0
+        return count
+
     async def flush(self) -> None:
         """Send what the protocol has to say."""
         async with self._turn:
@@ -70,7 +76,7 @@ class Sending:
 
     def say_goodbye(self) -> None:
         """Say that we end the connection, if that goes without waiting."""
-        if not self._is_torn:
+        if not self._framed:
             self._connection.close_connection()
             self._wire.try_send(self._connection.data_to_send())
 
@@ -84,6 +90,7 @@ class Sending:
         with _known():
             head = [(b":status", b"%d" % status), *fields]
             self._connection.send_headers(stream, head, end_stream=is_all)
+            self._answered += 1
 
     async def send_body(self, stream: int, data: bytes, pace: Pace) -> None:
         """Send bytes of an answer as the client's windows allow."""
@@ -117,11 +124,17 @@ class Sending:
             pass
 
     async def _send_framed(self) -> None:
-        data = self._connection.data_to_send()
-        if data:
-            self._is_torn = True
-            await self._wire.send(data)
-            self._is_torn = False
+        """Send what is framed; who is cancelled leaves the rest to the next one.
+
+        A frame that was cut short would take all answers of the connection along.
+        """
+        self._framed += self._connection.data_to_send()
+        if self._framed:
+            before = self._wire.sent
+            try:
+                await self._wire.send(self._framed)
+            finally:
+                self._framed = self._framed[self._wire.sent - before :]
 
     def _queue(self, stream: int, rest: memoryview) -> int:
         """Frame what the windows allow of `rest`; returns how many bytes that is."""
@@ -133,6 +146,7 @@ class Sending:
             frame = self._connection.max_outbound_frame_size
             for start in range(0, room, frame):
                 self._connection.send_data(stream, bytes(rest[start : min(start + frame, room)]))
+                self._answered += 1
         return max(room, 0)
 
 

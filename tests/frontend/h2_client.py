@@ -1,8 +1,10 @@
 """A client of h2 that says what it is told to, sound or not."""
 
 import contextlib
+import resource
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from h2 import events
 from h2.config import H2Configuration
@@ -11,7 +13,11 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame
 
-from tests.frontend.live import BASIC, Live
+from tests.frontend.live import BASIC, Live, read_to_end
+
+PAGE = resource.getpagesize()
+HEAD = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/healthz"), (b":authority", b"x")]
+ALIVE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 LENIENT = H2Configuration(
     client_side=True,
@@ -156,3 +162,30 @@ class Peer:
                 self.answers[event.stream_id].reset = event.error_code
             case events.ConnectionTerminated():
                 self.goodbye = event.error_code
+
+
+@contextlib.contextmanager
+def unharmed(live):
+    """Whatever happens in the block: others go on, new ones come, and memory is where it was.
+
+    That nothing was logged as an error is what `running` sees to at the end.
+    """
+    if live.trust is not None:
+        live.trust.set_alpn_protocols(["http/1.1"])
+    with live.connect() as neighbour:
+        neighbour.sendall(ALIVE + b"\r\n")
+        assert neighbour.recv(4096).startswith(b"HTTP/1.1 200")
+        before = resident()
+        yield
+        grown = resident() - before
+        neighbour.sendall(ALIVE + b"Connection: close\r\n\r\n")
+        assert read_to_end(neighbour).startswith(b"HTTP/1.1 200")
+    with Peer(live) as peer:
+        assert peer.get("/healthz").status == 200
+    assert grown < 64 << 20
+    assert live.errors.lines == []
+
+
+def resident() -> int:
+    """Bytes of this process, which the server is a thread of."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE

@@ -1,11 +1,17 @@
 """What h2 counts and keeps for a client."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import trio
 import trio.testing
+from hyperframe.frame import DataFrame, PingFrame
+from hypothesis import given, strategies as st
 
-from frontend.server.h2 import NOISE_BURST, NOISE_RATE, Noise
 from frontend.server.h2_exchange import Mailbox
-from frontend.server.h2_sending import Pace
+from frontend.server.h2_frames import NOISE_BURST, NOISE_RATE, Frames, Noise
+from frontend.server.h2_sending import Pace, Sending
+from frontend.server.negotiation import PREFACE
 from frontend.server.wire import STALL_BYTES
 
 
@@ -17,6 +23,66 @@ def test_noise_is_borne_in_a_burst_and_steadily_and_no_further():
     assert not noise.count(0, 1.0)
     assert all(not noise.count(int(NOISE_RATE), 2.0 + second) for second in range(100))
     assert noise.count(NOISE_BURST + 1, 1000.0)
+
+
+def test_noise_that_was_not_made_is_not_saved_up():
+    noise = Noise(0.0)
+    noise.count(-1_000_000, 1.0)
+
+    assert noise.count(NOISE_BURST + 1, 3600.0)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40), max_size=12),
+    most=st.integers(1, 4),
+    places=st.lists(st.integers(0, 600), max_size=6),
+)
+def test_frames_are_counted_wherever_the_network_cuts_them(sizes, most, places):
+    sent = PREFACE + b"".join(DataFrame(1, bytes(size)).serialize() for size in sizes)
+    edges = [0, *sorted(place % (len(sent) + 1) for place in places), len(sent)]
+    frames, turns = Frames(), []
+
+    for low, high in pairwise(edges):
+        piece, at = sent[low:high], 0
+        while at < len(piece):
+            at, count = frames.cut(piece, at, most)
+            turns.append(count)
+
+    assert sum(turns) == len(sizes)
+    assert max(turns) <= most
+
+
+class Torn:
+    """A wire that takes a few bytes, and the rest when it may."""
+
+    def __init__(self):
+        self.taken = b""
+        self.may_go_on = trio.Event()
+
+    @property
+    def sent(self):
+        return len(self.taken)
+
+    async def send(self, data):
+        self.taken += data[:5]
+        await self.may_go_on.wait()
+        self.taken += data[5:]
+
+
+async def test_a_frame_is_sent_whole_although_its_sender_was_cancelled():
+    frames = [DataFrame(1, b"content").serialize(), PingFrame(0, b"12345678").serialize()]
+    waiting, wire = list(frames), Torn()
+    connection = SimpleNamespace(data_to_send=lambda: waiting.pop(0))
+    sending = Sending(connection, wire)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sending.flush)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    wire.may_go_on.set()
+
+    await sending.flush()
+
+    assert wire.taken == b"".join(frames)
 
 
 async def test_an_answer_has_its_stall_limit_anew_with_every_so_many_bytes(autojump_clock):
