@@ -25,7 +25,7 @@ from frontend.server.h2_sending import Sending
 from frontend.server.heads import HEAD_LIMIT, Fields, Refused, check_fields
 from frontend.server.wire import Gone, Wire
 
-MAX_STREAMS: Final = 32  # requests at once; each answer may hold a piece of 1 MiB
+MAX_STREAMS: Final = 32  # requests at once; each answer may hold a piece of 256 KiB
 STREAM_WINDOW: Final = 256 << 10  # bytes of a body that nobody has taken yet
 CONNECTION_WINDOW: Final = 1 << 20  # the same of all bodies together
 READ: Final = 16 << 10  # bytes

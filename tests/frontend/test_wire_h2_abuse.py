@@ -210,7 +210,7 @@ def test_a_client_that_opens_no_window_loses_its_requests_and_the_others_go_on(h
     assert {answer.reset for answer in answers} == {CANCEL}
     assert {len(answer.body) for answer in answers} == {0}
     assert after.status == 200
-    assert grown < 64 << 20
+    assert grown < 24 << 20
 
 
 @pytest.mark.slow
