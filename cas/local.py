@@ -30,7 +30,7 @@ from cas.placing import Placer, Staged, Terms
 from cas.session import Session
 from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
-from cas.tasks import background, both
+from cas.tasks import background, together
 from cas.verbs import Adopt, Maintenance, Owner, Progress, Report, StoreChange, Upload, View
 from index import keys
 from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
@@ -153,7 +153,7 @@ class LocalStore:
         """Hash to the end and sync, side by side; small ones are synced with the index."""
         finish = partial(self._sessions.finish, session)
         if session.size > INLINE_LIMIT:
-            await both(partial(self._sync, session), finish)
+            await together(partial(self._sync, session), finish)
         else:
             await finish()
         actual = session.ingest.digest()

@@ -22,7 +22,7 @@ from cas.session import Session
 from cas.tasks import background
 from cas.verbs import Owner, Upload
 
-HASHERS: Final = 4  # uploads hashed at once; each holds 8 MiB and two threads
+HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and three threads
 LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
 BATCH: Final = SEGMENT  # bytes worth three hops to threads; an opaque chunk, so none is read twice
 REST: Final = 900.0  # seconds without a request after which a session is only a file
@@ -43,7 +43,9 @@ class Sessions:
         # Each session is in the queue at most once, so the sessions bound it.
         self._queue, self._turns = trio.open_memory_channel[Session](math.inf)
         self._writers = trio.CapacityLimiter(8)  # appends that block on the disk at once
-        self._hashing = trio.CapacityLimiter(2 * HASHERS)
+        self._hashing = trio.CapacityLimiter(3 * HASHERS)
+        # The last one used is used next: one upload after the other touches the memory of one.
+        self._desks = [Desk(self._hashing) for _ in range(HASHERS)]
 
     async def stage(
         self, owner: Owner, session: str | None, key: str | None
@@ -254,14 +256,16 @@ class Sessions:
 
     async def hash_turns(self) -> None:
         """One hashing task: sessions take turns."""
-        desk = Desk(self._hashing)
         async for session in self._turns:
+            desk = self._desks.pop()
             try:
                 await self._take_turn(session, desk)
             except FileNotFoundError:
                 session.fault = UploadUnknown(session.id)
             except OSError as error:  # told to whoever waits for it
                 session.fault = session.fault or from_system(error, f"upload {session.id}")
+            finally:
+                self._desks.append(desk)
             session.is_queued = False
             session.tell()
             if session.unhashed >= BATCH:

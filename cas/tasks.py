@@ -31,19 +31,19 @@ async def _run_all(runs: tuple[Run, ...], scope: trio.CancelScope) -> None:
                 nursery.start_soon(run)
 
 
-async def both(first: Run, second: Run) -> None:
-    """Run two tasks side by side to their ends; the first one's error leaves first, ungrouped."""
+async def together(*runs: Run) -> None:
+    """Run tasks side by side to their ends; the first one's error leaves first, ungrouped."""
     errors: dict[Run, Exception] = {}
 
     async def note(run: Run) -> None:
         try:
             await run()
-        except Exception as error:  # noqa: BLE001 - raised below, when the other has ended
+        except Exception as error:  # noqa: BLE001 - raised below, when the others have ended
             errors[run] = error
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(note, first)
-        nursery.start_soon(note, second)
-    for run in (first, second):
+        for run in runs:
+            nursery.start_soon(note, run)
+    for run in runs:
         if run in errors:
             raise errors[run]

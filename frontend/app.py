@@ -4,7 +4,7 @@ Complete under stock Hypercorn; `frontend.server` adds what protects the server 
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,11 +14,12 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from frontend import access_log
 from frontend.domain.faults import BodyTooSlow, SizeInvalid, TooLarge
-from frontend.errors import wire
+from frontend.errors import KNOWN_ERRORS, wire
 from frontend.management.routes import register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
+from frontend.server.serving import LOCAL_STATE
 
 # Bytes of a management request: it is read before its credentials, so a stranger can have it held.
 JSON_LIMIT: Final = 64 << 10
@@ -48,11 +49,17 @@ class Connection(TrioASGIHTTPConnection):
             line.write()
 
     async def _run_quart(self, receive: Receive, line: "_AccessLine") -> None:
-        """Let Quart answer a request whose body we have read: it would buffer without limit."""
-        limits = self.app.registry.settings.http
-        body = Body(receive, join_headers(self.scope["headers"]), limits)
+        """Let Quart answer a request whose body we have read: it would buffer without limit.
+
+        A body that the client holds back is asked for only if the request may be acceptable;
+        without it, Quart says why it is not.
+        """
+        headers = join_headers(self.scope["headers"])
+        body = Body(receive, headers, self.app.registry.settings.http)
+        content = b""
         try:
-            content = await body.read_all(JSON_LIMIT)
+            if not body.is_held_back or await self._is_welcome(headers):
+                content = await body.read_all(JSON_LIMIT)
         except ClientGone:
             return
         except (TooLarge, SizeInvalid, BodyTooSlow) as error:
@@ -63,6 +70,19 @@ class Connection(TrioASGIHTTPConnection):
         ]
         await super().__call__(_Replay(content).receive, line.send)
         line.user = self.scope.get("state", {}).get("orlop.user", "")
+
+    async def _is_welcome(self, headers: Mapping[str, str]) -> bool:
+        """Whether there is such a route, and an account that asks: what is known without a body."""
+        urls = self.app.url_map.bind("")
+        if not urls.test(self.scope["path"], self.scope["method"]):
+            return False
+        if self.scope.get("state", {}).get(LOCAL_STATE):
+            return True
+        try:
+            principal = await self.app.registry.authenticator.authenticate(headers)
+        except KNOWN_ERRORS:
+            return False
+        return not principal.is_anonymous
 
 
 class RegistryApp(QuartTrio):

@@ -3,11 +3,12 @@ import tempfile
 
 import pytest
 import trio
+from blake3 import blake3
 from hypothesis import given, settings, strategies as st
 
 from cas.chunking import OPAQUE_CHUNK
 from cas.digest import Digest
-from cas.ingest import Desk, Ingest, hash_file
+from cas.ingest import SEGMENT, Desk, Ingest, hash_file
 from tests.cas.pushing import GZIP, noise
 from tests.cas.seekable import estargz_footer, zstd_chunked_footer
 
@@ -110,3 +111,38 @@ def test_a_file_can_be_hashed_with_another_algorithm(tmp_path, size):
         assert hash_file(descriptor, size, "sha512") == Digest.of(noise(size), "sha512")
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("head", [GZIP, b""])
+@pytest.mark.parametrize(
+    "stops", [[], [1], [SEGMENT], [SEGMENT + 1, 2 * SEGMENT], [3 * SEGMENT - 1]]
+)
+async def test_many_segments_are_taken_in_as_one(head, stops):
+    content = head + noise(3 * SEGMENT + 77)
+
+    ingest = await take_in(content, stops)
+
+    assert ingest.digest() == Digest.of(content)
+    names, offset = [], 0
+    for length in ingest.chunks.lengths:
+        names.append(blake3(content[offset : offset + length]).digest())
+        offset += length
+    assert bytes(ingest.chunks.names) == b"".join(names)
+    assert offset == len(content)
+
+
+async def test_a_segment_that_cannot_be_read_loses_nothing_of_those_before_it():
+    content = GZIP + noise(3 * SEGMENT)
+    ingest, desk = Ingest("sha256"), Desk(trio.CapacityLimiter(3))
+    with tempfile.TemporaryFile() as file:
+        file.write(content[: 2 * SEGMENT])
+        file.flush()
+        with pytest.raises(OSError, match="the upload ends at"):
+            await ingest.advance(file.fileno(), len(content), desk)
+        file.seek(0, os.SEEK_END)
+        file.write(content[2 * SEGMENT :])
+        file.flush()
+        await ingest.finish(file.fileno(), len(content), desk)
+
+    assert ingest.digest() == Digest.of(content)
+    assert ingest.chunks.size == len(content)

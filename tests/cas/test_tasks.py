@@ -1,7 +1,7 @@
 import pytest
 import trio
 
-from cas.tasks import background, both
+from cas.tasks import background, together
 
 
 async def test_tasks_end_with_their_block():
@@ -55,6 +55,6 @@ async def test_both_run_to_their_ends_and_the_first_error_leaves_ungrouped():
         raise error
 
     with pytest.raises(LookupError):
-        await both(lambda: run("a", LookupError()), lambda: run("b", ValueError()))
+        await together(lambda: run("a", LookupError()), lambda: run("b", ValueError()))
 
     assert sorted(ended) == ["a", "b"]

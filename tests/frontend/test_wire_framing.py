@@ -137,6 +137,39 @@ def test_an_expected_100_is_sent_before_the_body(live):
     assert b"HTTP/1.1 201" in first + rest
 
 
+@pytest.mark.parametrize(
+    ("line", "fields", "status"),
+    [
+        (b"POST /api/v1/repositories", b"", 401),
+        (b"POST /api/v1/repositories", b"Authorization: Basic eDp5\r\n", 401),
+        (b"PUT /nowhere", AUTH, 404),
+        (b"DELETE /healthz", AUTH, 405),
+    ],
+)
+def test_no_management_body_is_asked_for_that_will_be_refused(live, line, fields, status):
+    with live.connect() as peer:
+        expecting = b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        peer.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + fields + expecting)
+        received = read_to_end(peer)
+
+    assert received.startswith(b"HTTP/1.1 %d" % status)
+
+
+def test_a_management_body_that_may_be_accepted_is_asked_for(live):
+    content = b'{"storage": "local", "name": "expected"}'
+    with live.connect() as peer:
+        expecting = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(content)
+        peer.sendall(
+            b"POST /api/v1/repositories HTTP/1.1\r\nHost: x\r\n"
+            + AUTH + b"Connection: close\r\n" + expecting
+        )  # fmt: skip
+        first = peer.recv(100)
+        peer.sendall(content)
+
+        assert first.startswith(b"HTTP/1.1 100")
+        assert b"HTTP/1.1 201" in first + read_to_end(peer)
+
+
 @pytest.mark.parametrize("length", [10, 9999999])
 def test_no_body_is_asked_for_that_will_be_refused(live, length):
     with live.connect() as peer:
