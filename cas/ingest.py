@@ -5,6 +5,7 @@ one thread), while a third reads the next one. A hash state cannot be saved, so 
 upload is hashed again from its first byte.
 """
 
+import mmap
 import os
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,7 @@ from cas.chunking import (
 from cas.digest import Digest, Hash, new_hash
 from cas.tasks import together
 
+_PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _CARRY: Final = OPAQUE_CHUNK  # bytes before a segment, for a chunk that is not finished yet
 SEGMENT: Final = 4 << 20  # bytes read at a time: an opaque chunk; a hop of 150 µs costs 5 % of it
 
@@ -109,7 +111,10 @@ class Desk:
     """What one hashing task works with: two pages, kept between uploads, and its threads."""
 
     def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        self.pages = tuple(memoryview(bytearray(_CARRY + SEGMENT)) for _ in range(2))
+        # Mapped, so that a task that has nothing to do takes no memory.
+        self.pages = tuple(
+            memoryview(mmap.mmap(-1, _CARRY + SEGMENT, flags=_PRIVATE)) for _ in range(2)
+        )
         self._limiter = limiter
 
     async def hop(self, run: Callable[..., object], *args: object) -> None:
