@@ -140,7 +140,7 @@ class Calls:
         channel = Channel(stream.socket)
         try:
             await self._greet(channel, is_present=is_present)
-        except BaseException as error:
+        except BaseException as error:  # cancelled too: nobody else would close it
             channel.close()
             if isinstance(error, Hangup | trio.TooSlowError):
                 raise DaemonAway from error

@@ -238,7 +238,7 @@ async def connect_store(
             await store.greet()
             async with background(store.watch):
                 yield store
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store.failure is None:
                 raise
             raise StoreFailed(store.failure) from group  # that is why all else ended

@@ -143,8 +143,8 @@ class LocalStore:
                 raise
             except (StoreFailed, IndexFailed):
                 raise  # it stays sealed: only recovery knows what was committed
-            except Exception:
-                self._sessions.unseal(session)  # the client may go on with it
+            except Exception:  # whatever it was, the client may go on with its upload
+                self._sessions.unseal(session)
                 raise
             self._sessions.forget(session, is_committed=True)
         return revision
@@ -304,7 +304,7 @@ async def open_store(
                 store = LocalStore(root, settings, _Parts(environment, writer, sessions, appender))
                 async with background(appender.run, store.keep_house, store.watch):
                     yield store
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store is None or store.failure is None:
                 raise
             raise StoreFailed(store.failure) from group  # that is why all else ended

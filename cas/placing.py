@@ -124,8 +124,7 @@ class Placer:
             revision = await self._write(build)
         except IndexFailed:
             raise  # nobody knows what was committed: the files stay for recovery
-        except BaseException:
-            # Cancellation too: whoever leaves here leaves no second name and no half-built object.
+        except BaseException:  # cancelled too: no second name and no half-built object stays
             await self._undo(build)
             raise
         with suppress(OSError, IndexFault):  # it is committed: recovery tidies up what is left

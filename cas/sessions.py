@@ -194,8 +194,8 @@ class Sessions:
         session.is_sealed = True
         try:
             session.size = await trio.to_thread.run_sync(staging.seal, session.path)
-        except BaseException:
-            session.is_sealed = False  # cancelled too: then it was not sealed
+        except BaseException:  # cancelled too: then it was not sealed
+            session.is_sealed = False
             session.tell()
             raise
         session.is_whole = True

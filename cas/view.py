@@ -108,6 +108,6 @@ def _hold(packs: Packs, wanted: list[int], held: list[Descriptor]) -> list[int]:
 def _look(look: Callable[[View], T], view: LocalView) -> T:
     try:
         return look(view)
-    except BaseException:
-        view.close_blobs()  # also when cancelled: nobody else knows of them
+    except BaseException:  # cancelled too: nobody else knows of what it opened
+        view.close_blobs()
         raise

@@ -129,7 +129,7 @@ class HotRegistry:
 def _encoded(head: Head, response: Response, user: str, until: float) -> Answer:
     try:
         beginning = begin_head(response.status, response.headers)
-    except Exception:
+    except Exception:  # whatever it was, nobody else knows of the blobs
         for part in response.body:
             if isinstance(part, Slice):
                 part.blob.close()

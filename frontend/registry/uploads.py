@@ -168,7 +168,7 @@ async def _append_all(body: Body, upload: Upload, offset: int) -> int:
             nursery.start_soon(blocks.run)
             async for block in blocks.receive:
                 offset = await upload.append(offset, *block)
-    except BaseExceptionGroup as group:
+    except BaseExceptionGroup as group:  # of the nursery: one error, wrapped
         raise sole_leaf(group) from None
     blocks.check()
     return offset

@@ -111,7 +111,7 @@ class Connection:
         try:
             with self._worker.deadlines.watching(self):
                 is_abort = await self._serve_fenced()
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # what cancels us goes on, the rest ends here
             ours, others = group.split(Exception)
             if ours is not None:
                 _log.error("a connection failed", exc_info=ours)
