@@ -1,8 +1,9 @@
 """One worker against two: on one core each, and where one worker has a core to spare.
 
 The load needs half as much of a processor as what it asks, and shares the servers' cores. So two
-measurements, because either alone would flatter or wrong us: everything on one core against everything on two, which is how workers scale; and one
-worker, with the load on the other core, against two that give the load its part of theirs.
+measurements, because either alone would flatter or wrong us: everything on one core against
+everything on two, which is how workers scale; and one worker, with the load on the other core,
+against two that give the load its part of theirs.
 """
 
 import os

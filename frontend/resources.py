@@ -10,8 +10,8 @@ from typing import Final
 _M_ARENA_MAX: Final = -8  # malloc.h
 ARENAS: Final = 2
 # How long a thread that has work waits for one that runs Python. The index's writer is such a
-# thread: with Python's 5 ms, pushes of small blobs were slower (441 to 541/s, medians of four runs in
-# turn whose ranges overlap).
+# thread: with Python's 5 ms, pushes of small blobs were slower (441 to 541/s, medians of four runs
+# in turn, whose ranges overlap).
 SWITCH_SECONDS: Final = 0.0005
 
 
