@@ -36,6 +36,7 @@ SEED = int(os.environ.get("ORLOP_FUZZ_SEED", "0")) or random.SystemRandom().rand
 HEADER_SECONDS = 3
 SLACK_SECONDS = 10  # for a busy machine
 EXAMPLES = 100  # between two looks at the server
+OPENING = ("open", "openat", "openat2", "creat")
 MEMORY = 64 << 20  # bytes that upload sessions and what is remembered may take
 
 IMAGE = "/v2/local/images/app"
@@ -214,7 +215,7 @@ def test_whatever_is_sent_answers_are_whole_and_only_sound_requests_succeed(tmp_
         memory, opened, pid = server.memory(), len(server.descriptors()), server.pid
         with bystander(server, path, BLOB):
             count = attack(server, dice, SECONDS * 0.6)
-            with traced(pid, tmp_path / "strace", "-e", "trace=open,openat,openat2,creat"):
+            with traced(pid, tmp_path / "strace", "-e", f"trace={','.join(OPENING)}"):
                 count += attack(server, dice, SECONDS * 0.3)
         sys.stdout.write(f"{count} examples\n")
 
@@ -224,9 +225,10 @@ def test_whatever_is_sent_answers_are_whole_and_only_sound_requests_succeed(tmp_
     # Python's own modules may still be loaded late; nothing that a client names is near them.
     allowed = (str(server.data), str(ROOT), sysconfig.get_path("stdlib"))
     for call in read_calls(tmp_path / "strace"):
+        if call.name not in OPENING:
+            continue  # strace lists calls that it has no name for, such as cachestat, in any case
         place = re.search(r'"([^"]*)"', call.text)
-        if place is None:
-            continue  # a call that strace joined halfway: it has no arguments to tell
+        assert place is not None, call.text
         assert place[1].startswith(allowed), call.text
         assert "/../" not in place[1], call.text
 
