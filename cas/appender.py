@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import trio
 
 from cas import layout
-from cas.errors import Busy, CasError, Damaged, StoreFailed, from_system
+from cas.errors import Busy, CasError, Damaged, StorageFull, StoreFailed, from_system
+from cas.pins import Pins
 from index.environment import sync_directory
 from index.errors import IndexFault, NoSpace, WriterBusy
 
@@ -55,18 +56,26 @@ class Appender:
     """The only one who appends to packs. `activate(new pack)` writes it into the index."""
 
     def __init__(
-        self, root: Path, active: "ActivePack", activate: Callable[[int], Awaitable[int]]
+        self,
+        root: Path,
+        active: "ActivePack",
+        activate: Callable[[int], Awaitable[int]],
+        pins: Pins,
     ) -> None:
         self._root = root
+        self._pins = pins
         self._pack, self._length, self._next = active
         self._activate = activate
         self._ready, self._requests = trio.open_memory_channel[_Request](MAX_WAITING)
         self.syncs = 0
         self.failure: str | None = None  # why nothing can be appended any more
         self._has_ended = False
+        self._is_to_seal = False
 
     async def append(self, source: Path, runs: Sequence[tuple[int, int]]) -> Appended:
         """Copy `runs` of the file `source` to the active pack, one after the other, and sync.
+
+        The pack is pinned for the caller, who lets go of it when the index knows of the bytes.
 
         Raises:
             StorageFull, Damaged: nothing was kept.
@@ -86,6 +95,22 @@ class Appender:
             raise request.error
         assert request.result is not None  # noqa: S101 - one of the two is set
         return request.result
+
+    async def seal(self) -> bool:
+        """Go on with a new pack, so that the active one can be collected.
+
+        False: not now, the disk is full or too many wait.
+
+        Raises:
+            StoreFailed: as `append`.
+        """
+        self._is_to_seal = True
+        try:
+            appended = await self.append(Path(), ())
+        except (Busy, StorageFull):
+            return False
+        self._pins.let_go(appended.pack)
+        return self._pack != appended.pack
 
     async def run(self) -> None:
         """Serve requests until cancelled; after a failure, or the end, each is told of it."""
@@ -117,9 +142,12 @@ class Appender:
         for request in group:
             if request.result is None and request.error is None:
                 request.error = StoreFailed(self.failure or "unknown")
-            request.done.set()
-        if self.failure is None and self._length >= SEAL_SIZE:
+            if request.result is not None:
+                self._pins.take(request.result.pack)  # before it is sealed, and may be collected
+        if self.failure is None and (self._length >= SEAL_SIZE or self._is_to_seal):
             await self._roll()
+        for request in group:
+            request.done.set()
 
     def _write(self, group: list[_Request]) -> None:
         path = layout.pack_path(self._root, self._pack)
@@ -142,6 +170,8 @@ class Appender:
 
     def _copy(self, request: _Request, descriptor: int) -> None:
         start = self._length
+        if not request.runs:
+            return
         try:
             with request.source.open("rb", buffering=0) as source:
                 for offset, length in request.runs:
@@ -170,7 +200,7 @@ class Appender:
         except IndexFault as error:
             self.failure = str(error)
         else:
-            self._pack, self._length = pack, 0
+            self._pack, self._length, self._is_to_seal = pack, 0, False
 
 
 def create_pack(root: Path, pack: int) -> None:

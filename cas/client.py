@@ -15,6 +15,7 @@ import trio
 
 from cas import layout, staging, view, wire
 from cas.calls import Calls
+from cas.checking import MAX_OBJECT
 from cas.digest import Digest
 from cas.errors import (
     CasError,
@@ -24,10 +25,11 @@ from cas.errors import (
     UploadUnknown,
     from_system,
 )
-from cas.local import MAX_OBJECT, StoreSettings
+from cas.local import StoreSettings
+from cas.packs import Packs
 from cas.stats import Stats, stats
 from cas.tasks import background
-from cas.verbs import Maintenance, Owner, Progress, Report, StoreChange, Upload, View
+from cas.verbs import Maintenance, Owner, StoreChange, Told, Upload, View
 from index.changes import Expectation, ImageName, PutObject
 from index.environment import Environment, open_snapshots
 from index.errors import IndexFailed
@@ -57,6 +59,11 @@ class RemoteStore:
         self._writers = trio.CapacityLimiter(_WRITERS)
         self._failed = trio.Event()
         self._failure: str | None = None
+
+    @property
+    def packs(self) -> Packs:
+        """The packs that are open in this process."""
+        return self._packs
 
     # --- reads: never by the daemon ---
 
@@ -150,13 +157,13 @@ class RemoteStore:
 
     # --- maintenance ---
 
-    async def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
+    async def maintain(self, task: Maintenance) -> AsyncGenerator[Told, None]:
         """See `cas.verbs.Store`.
 
         Raises:
             DaemonAway.
         """
-        async with aclosing(self._calls.stream(wire.Maintain(kind), wire.Told)) as replies:
+        async with aclosing(self._calls.stream(wire.Maintain(task), wire.Told)) as replies:
             async for reply in replies:
                 yield wire.told(reply.what)
 
@@ -236,7 +243,7 @@ async def connect_store(
         store = RemoteStore(root, socket_path, settings or StoreSettings(), environment)
         try:
             await store.greet()
-            async with background(store.watch):
+            async with background(store.watch, store.packs.keep_fresh):
                 yield store
         except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store.failure is None:

@@ -206,7 +206,7 @@ class _Daemon:
         return wire.Staged(session.id, session.size, session.owner, is_owner)
 
     async def _maintain(self, channel: Channel, request: wire.Maintain) -> None:
-        async with aclosing(self._store.maintain(request.kind)) as telling:
+        async with aclosing(self._store.maintain(request.task)) as telling:
             async for told in telling:
                 await channel.send(wire.Told(wire.named(told)))
 

@@ -96,6 +96,12 @@ def _garbage(run: _Fsck) -> Iterator[str]:
     for key, _ in run.view.scan("garbage"):
         run.checked["garbage"] += 1
         not_before, kind, name = keys.split_garbage(key)
+        if kind == GarbageKind.MANIFEST:
+            continue  # a question; to be asked in vain is no harm
+        if kind == GarbageKind.PACK:
+            if run.view.pack(keys.number(name)) is None:
+                yield f"garbage {key.hex()}: there is no such pack"
+            continue
         table = "link" if kind == GarbageKind.LINK else "object"
         value = run.view.get(table, name)
         row = None if value is None else (Link if table == "link" else Object).decode(value)

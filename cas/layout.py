@@ -1,8 +1,10 @@
 """Where things lie below the data directory, and how they are named.
 
     lock                        one line about the server that holds the directory
+    packs.lock                  held by who copies packs, or takes some away (`cas.keeping`)
     index/                      the LMDB environment
     packs/<16 hex>              a pack; its name is its id (u64)
+    packs/<16 zeros>.rewrite    a pack's copy that is being made; the next start removes it
     uploads/<64 hex>            a staged upload; its name is its session id
     run/                        Unix sockets (`cas.sockets`)
 
@@ -21,6 +23,7 @@ from cas.verbs import Owner
 
 INDEX: Final = "index"
 PACKS: Final = "packs"
+PACKS_LOCK: Final = "packs.lock"
 UPLOADS: Final = "uploads"
 RUN: Final = "run"
 
@@ -32,6 +35,11 @@ SESSION_SIZE: Final = 2 * (_NONCE + 1 + _MAC)  # characters
 def pack_path(root: Path, pack: int) -> Path:
     """The file of a pack."""
     return root / PACKS / f"{pack:016x}"
+
+
+def rewrite_path(root: Path) -> Path:
+    """The file of a pack's copy that is not yet in its place; no pack has the id 0."""
+    return root / PACKS / f"{0:016x}.rewrite"
 
 
 def upload_path(root: Path, session: str) -> Path:

@@ -1,9 +1,8 @@
 """The store in process: one per data directory, behind the seven verbs of `cas.verbs`."""
 
-import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas import fsck, layout, recovery, staging, view
+from cas import collector, fsck, layout, recovery, staging, view
 from cas.appender import Appender
+from cas.checking import check_content, hash_again
+from cas.collector import Collector
 from cas.digest import Digest
 from cas.errors import (
     BlobUnknown,
@@ -20,18 +21,30 @@ from cas.errors import (
     CasError,
     Damaged,
     DigestMismatch,
-    ObjectTooLarge,
     StorageFull,
     StoreFailed,
     from_system,
 )
-from cas.ingest import hash_file
+from cas.packs import Packs
+from cas.pins import Pins
 from cas.placing import Placer, Staged, Terms
 from cas.session import Session
 from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
 from cas.tasks import background, together
-from cas.verbs import Adopt, Maintenance, Owner, Progress, Report, StoreChange, Upload, View
+from cas.verbs import (
+    Adopt,
+    Collect,
+    Fsck,
+    Maintenance,
+    Owner,
+    Progress,
+    Report,
+    StoreChange,
+    Told,
+    Upload,
+    View,
+)
 from index import keys
 from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
 from index.environment import Environment, open_environment, sync_directory
@@ -43,9 +56,7 @@ from index.writer import Writer, open_writer
 
 T = TypeVar("T")
 
-MAX_OBJECT: Final = 16 << 20  # bytes of one inline object; the front end's manifest limit is lower
 EXTEND_SECONDS: Final = 1800  # a lease is renewed at most once in this time
-_IN_THREAD: Final = 64 << 10  # bytes whose hashing would hold the event loop for over 40 µs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class StoreSettings:
     upload_expiry_seconds: int = 86400
     min_free_bytes: int = 64 << 20
     housekeeping_seconds: float = 60.0
+    collection_seconds: float = 600.0  # between collections that nobody asks for; 0: never
 
 
 class LocalStore:
@@ -70,10 +82,24 @@ class LocalStore:
         self._sessions = parts.sessions
         self._appender = parts.appender
         self._packs = view.packs_of(root, parts.environment)
-        self._placer = Placer(root, parts.environment, parts.writer, parts.appender)
+        pins = parts.pins
+        self._placer = Placer(root, parts.environment, parts.writer, parts.appender, pins)
         self._failure: str | None = None
         self._failed = trio.Event()
         self.now: Callable[[], float] = time.time  # replaced by tests that need another day
+        self._collector = Collector(
+            collector.Parts(
+                root=root,
+                environment=parts.environment,
+                writer=parts.writer,
+                appender=parts.appender,
+                sessions=parts.sessions,
+                packs=self._packs,
+                pins=pins,
+                now=lambda: int(self.now()),
+                upload_expiry=settings.upload_expiry_seconds,
+            )
+        )
 
     # --- reads ---
 
@@ -96,6 +122,11 @@ class LocalStore:
             raise from_system(error, layout.UPLOADS) from error
 
     @property
+    def packs(self) -> Packs:
+        """The packs that are open in this process."""
+        return self._packs
+
+    @property
     def sessions(self) -> Sessions:
         """The upload sessions, for the daemon: its callers have only their ids."""
         return self._sessions
@@ -116,7 +147,7 @@ class LocalStore:
         plain = [change for change in changes if not isinstance(change, Adopt)]
         for change in plain:
             if isinstance(change, PutObject):
-                await _check_content(change)
+                await check_content(change)
         terms = Terms(plain, expectations, self._clock)
         try:
             return await self._commit(adopted, terms)
@@ -158,7 +189,7 @@ class LocalStore:
             await finish()
         actual = session.ingest.digest()
         if expected.algorithm != actual.algorithm:
-            actual = await trio.to_thread.run_sync(_hash_again, session, expected.algorithm)
+            actual = await trio.to_thread.run_sync(hash_again, session, expected.algorithm)
         if actual != expected:
             raise DigestMismatch(expected, actual)
 
@@ -202,16 +233,19 @@ class LocalStore:
         except OSError as error:
             raise from_system(error, "the data directory") from error
 
-    async def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
+    async def maintain(self, task: Maintenance) -> AsyncGenerator[Told, None]:
         """See `cas.verbs.Store`."""
-        if kind != "fsck":
-            raise ValueError(kind)
-        yield Progress("index and packs", 0)
+        steps = self._fsck() if isinstance(task, Fsck) else self._collector.run(task)
         try:
-            report = await trio.to_thread.run_sync(fsck.run, self._environment, self._root)
-        except OSError as error:
-            raise from_system(error, "the data directory") from error
-        yield report
+            async with aclosing(steps):
+                async for told in steps:
+                    yield told
+        except (IndexFailed, StoreFailed, NoSpace, WriterBusy, OSError) as error:
+            raise self._meaning(error) from error
+
+    async def _fsck(self) -> AsyncGenerator[Progress | Report, None]:
+        yield Progress("index and packs", 0)
+        yield await trio.to_thread.run_sync(fsck.run, self._environment, self._root)
 
     @property
     def failure(self) -> str | None:
@@ -228,6 +262,14 @@ class LocalStore:
             with suppress(OSError):  # too many open files: the next round comes
                 await self._sessions.expire(self._settings.upload_expiry_seconds)
                 await trio.to_thread.run_sync(self._environment.check_readers)
+
+    async def keep_collecting(self) -> None:
+        """Collect every so often, until cancelled."""
+        while self._settings.collection_seconds:
+            await trio.sleep(self._settings.collection_seconds)
+            with suppress(StorageFull, Busy, Damaged):  # the next round goes on
+                async for _ in self.maintain(Collect(is_thorough=False)):
+                    pass
 
     async def watch(self) -> None:
         """Raise StoreFailed as soon as the store can not go on: the process must end."""
@@ -271,6 +313,7 @@ class _Parts:
     writer: Writer
     sessions: Sessions
     appender: Appender
+    pins: Pins
 
 
 @asynccontextmanager
@@ -297,12 +340,16 @@ async def open_store(
     ):
         active = await recovery.recover(root, environment, writer)
         secret = environment.read(lambda v: v.get("meta", keys.META_SECRET)) or b""
-        appender = Appender(root, active, partial(_activate, writer))
+        pins = Pins()
+        appender = Appender(root, active, partial(_activate, writer), pins)
         store: LocalStore | None = None
         try:
             async with Sessions.open(root, secret, settings.min_free_bytes) as sessions:
-                store = LocalStore(root, settings, _Parts(environment, writer, sessions, appender))
-                async with background(appender.run, store.keep_house, store.watch):
+                store = LocalStore(
+                    root, settings, _Parts(environment, writer, sessions, appender, pins)
+                )
+                tasks = (appender.run, store.keep_house, store.keep_collecting, store.watch)
+                async with background(*tasks, store.packs.keep_fresh):
                     yield store
         except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store is None or store.failure is None:
@@ -317,32 +364,6 @@ async def _activate(writer: Writer, pack: int) -> int:
     following = recovery.new_pack()
     await writer.write(partial(activate_pack, pack=pack, following=following))
     return following
-
-
-async def _check_content(change: PutObject) -> None:
-    """Check an inline object against its digest.
-
-    Raises:
-        DigestMismatch, ObjectTooLarge.
-    """
-    if len(change.content) > MAX_OBJECT:
-        raise ObjectTooLarge(len(change.content), MAX_OBJECT)
-    expected = Digest(change.digest)
-    hashing = partial(Digest.of, change.content, expected.algorithm)
-    if len(change.content) <= _IN_THREAD:
-        actual = hashing()
-    else:
-        actual = await trio.to_thread.run_sync(hashing)
-    if actual != expected:
-        raise DigestMismatch(expected, actual)
-
-
-def _hash_again(session: Session, algorithm: str) -> Digest:
-    descriptor = os.open(session.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return hash_file(descriptor, session.size, algorithm)
-    finally:
-        os.close(descriptor)
 
 
 def _lease_of(v: View, image: ImageName, digest: Digest) -> int:

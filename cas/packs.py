@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from cas import layout
 from cas.errors import Damaged, from_system
 from cas.verbs import Peer
@@ -21,18 +23,20 @@ from index.linux import punch_hole
 from index.records import Extent
 
 MAX_IDLE: Final = 256  # open descriptors without a reader
+REFRESH_SECONDS: Final = 1.0  # so long blocks may stay taken that were freed; 0.1 ms each time
 _PAGE: Final = 4096
 
 
 class Descriptor:
     """An open pack and how many blobs hold it."""
 
-    __slots__ = ("number", "pack", "users", "verified")
+    __slots__ = ("is_stale", "number", "pack", "users", "verified")
 
     def __init__(self, pack: int, number: int) -> None:
         self.pack = pack
         self.number = number
         self.users = 0
+        self.is_stale = False  # not shared any more: the pack has another file, or none
         self.verified = Verified(pack, number)
 
     def close(self) -> None:
@@ -81,7 +85,28 @@ class Packs:
     def release(self, descriptor: Descriptor) -> None:
         """Let go of a descriptor that was counted up."""
         descriptor.users -= 1
+        if descriptor.is_stale and descriptor.users == 0:
+            descriptor.close()
         self._close_idle()
+
+    def refresh(self) -> None:
+        """Let go of packs whose file was unlinked or replaced: open descriptors keep their blocks.
+
+        A reader keeps what it has, and its descriptor is closed when the last one lets go.
+        """
+        for pack, descriptor in list(self._open.items()):
+            if os.fstat(descriptor.number).st_nlink == 0:
+                del self._open[pack]
+                if descriptor.users == 0:
+                    descriptor.close()
+                else:
+                    descriptor.is_stale = True
+
+    async def keep_fresh(self) -> None:
+        """Refresh every second, until cancelled."""
+        while True:
+            await trio.sleep(REFRESH_SECONDS)
+            self.refresh()
 
     def close(self) -> None:
         """Close what no reader holds, and from now on whatever the last reader lets go."""

@@ -20,6 +20,7 @@ from cas.appender import Appender
 from cas.chunking import ChunkList
 from cas.digest import Digest
 from cas.errors import Busy
+from cas.pins import Pins
 from index import keys
 from index.apply import apply
 from index.changes import Change, Expectation, PlaceObject
@@ -75,9 +76,15 @@ class Placer:
     """Places staged uploads; one per store."""
 
     def __init__(
-        self, root: Path, environment: Environment, writer: Writer, appender: Appender
+        self,
+        root: Path,
+        environment: Environment,
+        writer: Writer,
+        appender: Appender,
+        pins: Pins,
     ) -> None:
         self._root = root
+        self._pins = pins
         self._environment = environment
         self._writer = writer
         self._appender = appender
@@ -112,13 +119,26 @@ class Placer:
     async def _place(self, staged: Staged, terms: Terms) -> int:
         fresh = await trio.to_thread.run_sync(self._environment.read, partial(_fresh, staged))
         if fresh is None:
-            layout = Layout(0, 0, b"", array("I"), None, 0)  # it is there already: only the terms
-        elif fresh.is_worth_adopting:
+            # It is there already: only the terms.
+            return await self._settle(staged, terms, Layout(0, 0, b"", array("I"), None, 0))
+        if fresh.is_worth_adopting:
             pack = names.session_pack(staged.session)
-            await trio.to_thread.run_sync(packs.adopt, self._root, staged.session, pack)
-            layout = _layout(staged, pack, None, staged.chunks.size)
-        else:
-            layout = await self._append(staged, fresh)
+            with self._pins.holding(pack):
+                await trio.to_thread.run_sync(packs.adopt, self._root, staged.session, pack)
+                layout = _layout(staged, pack, None, staged.chunks.size)
+                return await self._settle(staged, terms, layout)
+        if not fresh.runs:
+            return await self._settle(staged, terms, _layout(staged, 0, fresh.offsets, 0))
+        appended = await self._appender.append(staged.path, fresh.runs)
+        try:
+            offsets = array("q", (o if o < 0 else o + appended.offset for o in fresh.offsets))
+            layout = _layout(staged, appended.pack, offsets, appended.pack_length)
+            return await self._settle(staged, terms, layout)
+        finally:
+            self._pins.let_go(appended.pack)
+
+    async def _settle(self, staged: Staged, terms: Terms, layout: Layout) -> int:
+        """Write the rows, and tidy up however that went."""
         build = _Build(staged, terms, layout)
         try:
             revision = await self._write(build)
@@ -130,14 +150,6 @@ class Placer:
         with suppress(OSError, IndexFault):  # it is committed: recovery tidies up what is left
             await self._clean(build)
         return revision
-
-    async def _append(self, staged: Staged, fresh: "_Fresh") -> Layout:
-        pack = start = length = 0
-        if fresh.runs:
-            appended = await self._appender.append(staged.path, fresh.runs)
-            pack, start, length = appended.pack, appended.offset, appended.pack_length
-        offsets = array("q", (o if o < 0 else o + start for o in fresh.offsets))
-        return _layout(staged, pack, offsets, length)
 
     async def _write(self, build: "_Build") -> int:
         build.done = await self._writer.write(build.first)
@@ -156,7 +168,8 @@ class Placer:
         """Take back what turned out unneeded; free the dead pages of an adopted file."""
         done = build.done
         if done.object and not done.is_placed:
-            while not await self._writer.write(partial(dismantle_slice, object_id=done.object)):
+            take_back = partial(dismantle_slice, object_id=done.object)
+            while not (await self._writer.write(take_back)).is_over:
                 pass
         adopted = build.layout.pack if build.layout.offsets is None else 0
         if adopted and not done.is_placed:

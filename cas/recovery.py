@@ -15,7 +15,7 @@ from cas.errors import Damaged
 from index import keys
 from index.environment import Environment, sync_directory
 from index.placement import activate_pack, dismantle_slice, give_up_build, is_live
-from index.records import Pack
+from index.records import Pack, WorkKind
 from index.view import View
 from index.writer import Writer
 
@@ -25,6 +25,7 @@ async def recover(root: Path, environment: Environment, writer: Writer) -> Activ
     await finish_work(environment, writer)
     for session in _iter_adopted(root):
         _settle_adopted(root, environment, session)
+    layout.rewrite_path(root).unlink(missing_ok=True)
     active = await _settle_active(root, environment, writer)
     sync_directory(root / layout.UPLOADS)
     sync_directory(root / layout.PACKS)
@@ -37,13 +38,18 @@ async def finish_work(environment: Environment, writer: Writer) -> int:
     works = environment.read(_look_at_work)
     for number in works:
         await writer.write(partial(give_up_build, object_id=number))
-        while not await writer.write(partial(dismantle_slice, object_id=number)):
+        while not (await writer.write(partial(dismantle_slice, object_id=number))).is_over:
             pass
     return len(works)
 
 
 def _look_at_work(view: View) -> list[int]:
-    return [number for number, _ in view.iter_work()]
+    """What has to be undone before anything else; objects that were collected may wait."""
+    return [
+        number
+        for number, work in view.iter_work()
+        if work.kind is not WorkKind.DISMANTLE or work.pack
+    ]
 
 
 def _iter_adopted(root: Path) -> list[str]:

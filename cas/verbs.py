@@ -8,7 +8,9 @@ descriptors appear here.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
+
+import msgspec
 
 from cas.digest import Digest
 from index.changes import Change, Expectation, ImageName
@@ -42,7 +44,22 @@ class Adopt:
 StoreChange = Change | Adopt
 
 
-Maintenance = Literal["fsck"]  # gc, scrub and backup come with collection
+class Fsck(msgspec.Struct, frozen=True, tag=True):
+    """Recount everything on one snapshot; its report is a Report."""
+
+
+class Collect(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Free what nothing refers to any more; its report is Collected.
+
+    `is_dry` changes nothing and tells Due for each thing that would go, and why. `is_thorough`
+    frees all dead bytes of packs; otherwise those stay that a rewrite is not worth yet.
+    """
+
+    is_dry: bool = False
+    is_thorough: bool = True
+
+
+Maintenance = Fsck | Collect
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,35 @@ class Report:
 
     checked: dict[str, int]
     drift: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a collection would take now: `name` as a person knows it, `size` in bytes, and why."""
+
+    kind: str  # "upload", "link", "manifest", "blob", "pack"
+    name: str
+    size: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection took, or would take."""
+
+    manifests: int = 0
+    blobs: int = 0
+    chunks: int = 0
+    packs: int = 0  # unlinked or rewritten
+    bytes_freed: int = 0  # blocks of the packs before, less those after; of a dry one an estimate
+    uploads_expired: int = 0
+    duration_seconds: float = 0.0
+    links: int = 0  # of images, to what nothing there refers to
+    postponed: int = 0  # packs that are in use or held by a backup, or that the disk refused
+    most_rows: int = 0  # written in one transaction
+
+
+Told = Progress | Report | Due | Collected
 
 
 class Peer(Protocol):
@@ -210,6 +256,9 @@ class Store(Protocol):
             BlobUnknown: the image has no such link; none is made.
         """
 
-    def maintain(self, kind: Maintenance) -> AsyncGenerator[Progress | Report, None]:
-        """Run one kind of maintenance; yields progress, and last its report."""
+    def maintain(self, task: Maintenance) -> AsyncGenerator[Told, None]:
+        """Run one kind of maintenance; yields progress, and last its report.
+
+        To leave it early stops it between two steps: nothing is lost, and it goes on another time.
+        """
         ...

@@ -15,9 +15,9 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from cas import errors as cas
+from cas import errors as cas, verbs
 from cas.digest import Digest
-from cas.verbs import Adopt, Maintenance, Owner, Progress, Report, StoreChange
+from cas.verbs import Adopt, Maintenance, Owner, StoreChange
 from index import errors as index, keys
 from index.changes import Change, Expectation, ImageName
 
@@ -94,7 +94,7 @@ class Extend(Message, frozen=True):
 class Maintain(Message, frozen=True):
     """`Store.maintain` → Told, as often as there is something to tell; then Done."""
 
-    kind: Maintenance
+    task: Maintenance
 
 
 Request = Hello | Stage | Grown | WaitGrown | Cancel | Commit | Extend | Maintain
@@ -162,7 +162,7 @@ def _registry(kinds: Iterable[type]) -> dict[str, type]:
 
 CHANGES: Final = _registry((*get_args(Change), Adopt))
 EXPECTATIONS: Final = _registry(get_args(Expectation))
-TOLD: Final = _registry((Progress, Report))
+TOLD: Final = _registry(get_args(verbs.Told))
 
 # The types of an error's fields, in their order.
 ERRORS: Final[Mapping[type[Exception], Any]] = {
@@ -208,9 +208,9 @@ def expectations(values: Iterable[Named]) -> tuple[Expectation, ...]:
     return tuple(_value(EXPECTATIONS, value) for value in values)
 
 
-def told(value: Named) -> Progress | Report:
+def told(value: Named) -> verbs.Told:
     """As `changes`, of what maintenance tells."""
-    found: Progress | Report = _value(TOLD, value)
+    found: verbs.Told = _value(TOLD, value)
     return found
 
 

@@ -5,11 +5,14 @@ Every count of invariant 3 changes here and in `index.placement` only; `index.le
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
+from typing import Final
 
 from index import keys
 from index.changes import (
     Change,
     CreateStorage,
+    DropPackage,
+    EdgeKind,
     Expectation,
     ImageName,
     Link,
@@ -24,8 +27,12 @@ from index.changes import (
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met
 from index.ledger import Clock, Ledger
-from index.records import Image, Link as LinkRow, Manifest, Object, Storage, Tag
+from index.placement import ROWS
+from index.records import GarbageKind, Image, Link as LinkRow, Manifest, Object, Storage, Tag
 from index.transaction import Transaction
+
+_ROWS_PER_EDGE: Final = 6  # that unlinking a manifest writes at most
+_NOTHING: Final = 8  # rows, counted with those of looking: a manifest that comes first is taken
 
 
 def apply(
@@ -43,15 +50,15 @@ def apply(
     failed = tuple(e for e in expectations if not is_met(transaction, e))
     if failed:
         raise ExpectationsFailed(failed)
-    commit = _Commit(transaction, clock)
+    commit = Commit(transaction, clock)
     for change in changes:
         commit.apply(change)
     commit.ledger.settle()
     return transaction.bump_revision()
 
 
-class _Commit:
-    """One operation under way."""
+class Commit:
+    """One operation under way; its ledger has to be settled at the end."""
 
     def __init__(self, transaction: Transaction, clock: Clock) -> None:
         self._transaction = transaction
@@ -94,7 +101,7 @@ class _Commit:
         self.ledger.put_link(image.id, change.digest, LinkRow(self._now, lease, waiting, 0))
         self.ledger.put_object(change.digest, row._replace(references=row.references + 1))
         self.ledger.put_image(change.image.path, image._replace(links=image.links + 1))
-        self._count_linked(image.id, change.digest, row.size)
+        self.ledger.count_linked(image.id, change.digest, row.size)
 
     def _touch(self, image: bytes, digest: bytes, link: LinkRow) -> None:
         """A fresh push or mount restarts the grace of what nothing refers to."""
@@ -111,16 +118,47 @@ class _Commit:
         for tag in list(self._transaction.iter_tags_of(image.id, change.digest)):
             self._drop_tag(change.image, tag)
         self._drop_manifest(change.image, change.digest)
-        self.ledger.put_link(image.id, change.digest, None)
-        self.ledger.put_object(change.digest, row._replace(references=row.references - 1))
-        image = self._image(change.image)
-        self.ledger.put_image(change.image.path, image._replace(links=image.links - 1))
-        self._count_linked(image.id, change.digest, -row.size)
+        self.ledger.drop_link(change.image.path, self._image(change.image), change.digest)
 
-    def _count_linked(self, image: bytes, digest: bytes, size: int) -> None:
-        """Usage counts a digest once per repository: only its first and last link change it."""
-        if not self.ledger.is_linked_elsewhere(image, digest):
-            self.ledger.use(keys.number(image[:4]), linked=size)
+    # --- packages ---
+
+    @apply.register
+    def _drop_package(self, change: DropPackage) -> None:
+        row = self._transaction.tag(self._image(change.image).id, change.tag)
+        self._drop_tag(change.image, change.tag)
+        if row is not None:
+            self.sweep(change.image, row.digest)
+
+    def sweep(self, name: ImageName, digest: bytes) -> None:
+        """Unlink a manifest that nothing needs any more, and so on with what only it needed.
+
+        Those are its child manifests, and the manifests that refer to it, if neither a tag nor
+        another parent needs them. What does not fit in ROWS with what the transaction has written
+        waits as garbage of its own.
+        """
+        waiting = [digest]
+        while waiting:
+            digest = waiting.pop()
+            repository = self._transaction.repository(name.repository)
+            image = repository and self.ledger.image(repository.id, name.path)
+            if not image or not self._is_idle_manifest(image.id, digest):
+                continue
+            children = list(self._transaction.iter_children(image.id, digest))
+            written = self.ledger.size
+            if written > _NOTHING and written + _ROWS_PER_EDGE * (len(children) + 3) > ROWS:
+                row = keys.garbage(self._now, GarbageKind.MANIFEST, image.id + digest)
+                self._transaction.put("garbage", row)
+                continue
+            waiting += [child for child, kind in children if kind == EdgeKind.CHILD]
+            referrers = self._transaction.iter_referrers(image.id, digest)
+            waiting += [cursor[keys.TYPE_HASH_SIZE :] for cursor, _ in referrers]
+            self._unlink(Unlink(name, digest))
+
+    def _is_idle_manifest(self, image: bytes, digest: bytes) -> bool:
+        """Whether only its own row refers to a manifest."""
+        link = self.ledger.link(image, digest)
+        is_idle = link is not None and link.references == 1
+        return is_idle and self._transaction.manifest(image, digest) is not None
 
     # --- manifests ---
 
@@ -160,6 +198,7 @@ class _Commit:
         if record.subject:
             self._transaction.delete("referrer", _referrer_key(image.id, digest, record))
         self._transaction.delete("manifest", key)
+        self.ledger.note_manifest(digest)
         self.ledger.refer(image.id, digest, -1)
         self.ledger.put_image(name.path, image._replace(manifests=image.manifests - 1))
         self.ledger.use(keys.number(image.id[:4]), manifests=-1)

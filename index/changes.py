@@ -100,6 +100,18 @@ class SetTag:
 
 
 @dataclass(frozen=True, slots=True)
+class DropPackage:
+    """Take `tag` away, and its manifest unless another tag or an index needs it.
+
+    With the manifest go its child manifests and the manifests that refer to it, as far as only it
+    needed them.
+    """
+
+    image: ImageName
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateStorage:
     """Create the storage `name` (expect `StorageAbsent` to be told of an existing one)."""
 
@@ -130,6 +142,7 @@ Change = (
     | Unlink
     | PutManifest
     | SetTag
+    | DropPackage
     | CreateStorage
     | PutRepository
     | PutRecord

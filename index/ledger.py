@@ -6,10 +6,13 @@ garbage row stands at that time: max(now + grace, the link's lease). Source: des
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from index import keys
 from index.records import GarbageKind, Image, Link, Object, Usage
 from index.transaction import Transaction
+
+WAS_MANIFEST: Final = b"\1"  # value of a garbage row; only a hint, for who counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Ledger:
         self._objects: dict[bytes, Object | None] = {}
         self._images: dict[tuple[bytes, str], Image] = {}
         self._usages: dict[int, Usage] = {}
+        self._manifests: set[bytes] = set()
 
     # --- links ---
 
@@ -61,6 +65,20 @@ class Ledger:
         images = (key[len(digest) :] for key, _ in stored)  # the first one found is enough
         return any(other != image and self.link(other, digest) is not None for other in images)
 
+    def drop_link(self, path: str, image: Image, digest: bytes) -> None:
+        """Take a link away that is there, and count its object, image and repository down."""
+        row = self.object(digest)
+        self.put_link(image.id, digest, None)
+        self.put_image(path, image._replace(links=image.links - 1))
+        if row is not None:
+            self.put_object(digest, row._replace(references=row.references - 1))
+            self.count_linked(image.id, digest, -row.size)
+
+    def count_linked(self, image: bytes, digest: bytes, size: int) -> None:
+        """Usage counts a digest once per repository: only its first and last link change it."""
+        if not self.is_linked_elsewhere(image, digest):
+            self.use(keys.number(image[:4]), linked=size)
+
     # --- objects ---
 
     def object(self, digest: bytes) -> Object | None:
@@ -72,6 +90,10 @@ class Ledger:
     def put_object(self, digest: bytes, row: Object) -> None:
         """Add or replace an object row."""
         self._objects[digest] = row
+
+    def note_manifest(self, digest: bytes) -> None:
+        """The digest was a manifest somewhere; so is counted what is collected of it."""
+        self._manifests.add(digest)
 
     # --- images and usage ---
 
@@ -95,6 +117,12 @@ class Ledger:
         self._usages[repository] = Usage(
             usage.linked + linked, usage.images + images, usage.manifests + manifests
         )
+
+    @property
+    def size(self) -> int:
+        """Rows written so far, and those that `settle` will touch."""
+        counted = 4 * len(self._links) + 2 * len(self._objects)
+        return self._transaction.rows + counted + 2 * len(self._images) + len(self._usages)
 
     # --- the end ---
 
@@ -165,4 +193,5 @@ class Ledger:
         if old:
             self._transaction.delete("garbage", keys.garbage(old, kind, key))
         if new:
-            self._transaction.put("garbage", keys.garbage(new, kind, key))
+            value = WAS_MANIFEST if key in self._manifests else b""
+            self._transaction.put("garbage", keys.garbage(new, kind, key), value)

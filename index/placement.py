@@ -9,14 +9,15 @@ object: from its last extent backwards, chunk by chunk. Nothing is visible befor
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from index import keys
-from index.records import ChunkAt, Extent, Pack, PackState, Place, Work, WorkKind
+from index.records import ChunkAt, Extent, GarbageKind, Pack, PackState, Place, Work, WorkKind
 from index.transaction import Transaction
 from index.view import View
 
 ROWS: Final = 512  # rows of one transaction (measured: worst 7 ms when sorted by key)
+_ROWS_AT_END: Final = 4  # work row, pack row and mark of a build that was given up, an extent
 _ROWS_PER_CHUNK: Final = 4  # at most: chunk, chunk_at, extent, pack
 _LIVE: Final = (PackState.ACTIVE, PackState.SEALED)
 NAME_SIZE: Final = 32  # BLAKE3
@@ -187,6 +188,8 @@ def end_build(transaction: Transaction, layout: Layout) -> None:
     if row is not None and row.state is PackState.INCOMING:
         sealed = row._replace(state=PackState.SEALED)
         transaction.put("pack", keys.u64(layout.pack), sealed.encode())
+        if row.live < row.length:
+            mark_pack(transaction, layout.pack)
 
 
 def give_up_build(transaction: Transaction, object_id: int) -> None:
@@ -211,6 +214,7 @@ def activate_pack(transaction: Transaction, pack: int, following: int) -> None:
         row = Pack.decode(transaction.get("pack", active) or Pack(PackState.ACTIVE, 0, 0).encode())
         sealed = row._replace(state=PackState.SEALED)
         transaction.put("pack", active, sealed.encode())
+        transaction.put("garbage", keys.garbage(0, GarbageKind.PACK, active))
     transaction.put("pack", keys.u64(pack), Pack(PackState.ACTIVE, 0, 0).encode())
     transaction.put("meta", keys.META_ACTIVE, keys.u64(pack))
     transaction.put("meta", keys.META_NEXT, keys.u64(following))
@@ -219,23 +223,30 @@ def activate_pack(transaction: Transaction, pack: int, following: int) -> None:
 # --- taking back ---------------------------------------------------------------------------
 
 
-def dismantle_slice(transaction: Transaction, object_id: int) -> bool:
-    """Take back at most ROWS rows of an object's layout, last bytes first; True when all is gone.
+class Dismantled(NamedTuple):
+    """What a slice of taking back did."""
+
+    is_over: bool  # nothing is left of the object
+    chunks: int  # that nothing covers any more
+
+
+def dismantle_slice(transaction: Transaction, object_id: int, rows: int = ROWS) -> Dismantled:
+    """Take back at most `rows` rows of an object's layout, last bytes first.
 
     When it is, the object's work row goes with it, and so does its pack's row if that was still
     incoming. The caller has deleted the object row before the first slice, or it never was.
     """
-    part = _Dismantling(transaction)
+    part = _Dismantling(transaction, rows)
     prefix = keys.u64(object_id)
     while part.has_room:
         last = transaction.last_before("extent", prefix, prefix + b"\xff" * 8)
         if last is None:
             part.settle()
             _end_work(transaction, object_id)
-            return True
+            return Dismantled(True, part.dropped)
         part.shrink(last[0], Extent.decode(last[1]))
     part.settle()
-    return False
+    return Dismantled(False, part.dropped)
 
 
 @dataclass(slots=True)
@@ -243,13 +254,15 @@ class _Dismantling:
     """One slice of taking back."""
 
     transaction: Transaction
+    limit: int
     rows: int = 0
+    dropped: int = 0  # chunks
     live: Counter[int] = field(default_factory=Counter)
 
     @property
     def has_room(self) -> bool:
-        """Whether the rows of one more chunk fit, with a row for each pack that loses bytes."""
-        return self.rows + len(self.live) + _ROWS_PER_CHUNK <= ROWS
+        """Whether the rows of one more chunk fit, with two for each pack that loses bytes."""
+        return self.rows + 2 * len(self.live) + _ROWS_PER_CHUNK + _ROWS_AT_END <= self.limit
 
     def shrink(self, key: bytes, extent: Extent) -> None:
         """Drop chunks from the extent's end until it or the slice is used up.
@@ -279,18 +292,53 @@ class _Dismantling:
             self.transaction.put("chunk_at", place.encode(), fewer.encode())
             return
         self.live[place.pack] -= row.length
+        self.dropped += 1
         self.transaction.delete("chunk_at", place.encode())
         if self.transaction.chunk(row.name) == place:
             self.rows += 1
             self.transaction.delete("chunk", row.name)
 
     def settle(self) -> None:
-        """Count the packs' live bytes down."""
+        """Count the packs' live bytes down; those that lost some are marked."""
         for pack, change in self.live.items():
             row = self.transaction.pack(pack)
             if row is not None:
                 fewer = row._replace(live=row.live + change)
                 self.transaction.put("pack", keys.u64(pack), fewer.encode())
+                mark_pack(self.transaction, pack)
+
+
+def mark_pack(transaction: Transaction, pack: int) -> None:
+    """Note that the pack has, or may have, bytes that nothing covers."""
+    transaction.put("garbage", _mark(pack))
+
+
+def unmark_pack(transaction: Transaction, pack: int, live: int | None) -> bool:
+    """Take the mark away, unless the pack has lost bytes since it had `live` of them."""
+    row = transaction.pack(pack)
+    if row is not None and row.live != live:
+        return False
+    return transaction.delete("garbage", _mark(pack))
+
+
+def retire_pack(transaction: Transaction, pack: int) -> bool:
+    """Let a pack without live bytes be dead, so that its file may go; False: it has some."""
+    row = transaction.pack(pack)
+    if row is None or row.state not in (PackState.SEALED, PackState.DEAD) or row.live:
+        return False
+    dead = row._replace(state=PackState.DEAD)
+    transaction.put("pack", keys.u64(pack), dead.encode())
+    return True
+
+
+def forget_pack(transaction: Transaction, pack: int) -> None:
+    """Drop a dead pack's row: its file has gone."""
+    transaction.delete("pack", keys.u64(pack))
+    transaction.delete("garbage", _mark(pack))
+
+
+def _mark(pack: int) -> bytes:
+    return keys.garbage(0, GarbageKind.PACK, keys.u64(pack))
 
 
 def _end_work(transaction: Transaction, object_id: int) -> None:
@@ -301,5 +349,5 @@ def _end_work(transaction: Transaction, object_id: int) -> None:
     pack = Work.decode(value).pack
     row = transaction.pack(pack)
     if row is not None and row.state is PackState.INCOMING:
-        transaction.delete("pack", keys.u64(pack))
+        forget_pack(transaction, pack)
     transaction.delete("work", key)

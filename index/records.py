@@ -43,6 +43,8 @@ class GarbageKind(IntEnum):
 
     LINK = 1
     OBJECT = 2
+    PACK = 3  # it has lost bytes; its time is 0
+    MANIFEST = 4  # what needed it has gone: is it needed still?
 
 
 class Link(NamedTuple):

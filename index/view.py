@@ -12,6 +12,7 @@ from index.changes import ImageName
 from index.records import (
     ChunkAt,
     Extent,
+    GarbageKind,
     Image,
     Link,
     Manifest,
@@ -291,6 +292,12 @@ class View:
         """All packs by id."""
         for key, value in self.scan("pack"):
             yield keys.number(key), Pack.decode(value)
+
+    def iter_marked_packs(self) -> Iterator[int]:
+        """Packs that have lost bytes since they were last rewritten, or may have."""
+        prefix = keys.garbage(0, GarbageKind.PACK, b"")
+        for key, _ in self.scan("garbage", prefix):
+            yield keys.number(key[len(prefix) :])
 
     def iter_work(self) -> Iterator[tuple[int, Work]]:
         """Unfinished work."""

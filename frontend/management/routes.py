@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from quart import Quart, Response, request
 
-from cas.verbs import Report, View
+from cas.verbs import Fsck, Report, View
 from frontend.access.users import ADMIN
 from frontend.domain.faults import NameInvalid, RequestInvalid
 from frontend.domain.message import Principal
@@ -164,7 +164,7 @@ class Management:
         """Administrators. Recounts everything; answers when it is done."""
         await self._admin("check the store")
         report = Report({}, [])
-        async for item in self._store.maintain("fsck"):
+        async for item in self._store.maintain(Fsck()):
             if isinstance(item, Report):
                 report = item
         return _json(report)

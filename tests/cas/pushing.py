@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cas.digest import Digest
-from cas.verbs import Adopt, Owner, Report, Store, Upload
+from cas.verbs import Adopt, Fsck, Owner, Report, Store, Upload
 from index.changes import CreateStorage, ImageName, Link, PutRepository
 from index.records import Repository
 
@@ -82,7 +82,7 @@ def is_linked(store: Store, image: ImageName, digest: Digest) -> bool:
 
 async def check(store: Store) -> Report:
     """The report of a whole fsck."""
-    found = [each async for each in store.maintain("fsck")]
+    found = [each async for each in store.maintain(Fsck())]
     assert isinstance(found[-1], Report)
     return found[-1]
 

@@ -7,6 +7,7 @@ import trio
 from cas import appender, layout
 from cas.appender import ActivePack, Appender, create_pack
 from cas.errors import Busy, Damaged, StorageFull, StoreFailed
+from cas.pins import Pins
 from index.errors import IndexFailed, NoSpace
 from tests.anomaly import counted, replaced
 from tests.cas.pushing import noise
@@ -44,7 +45,7 @@ def source(tmp_path):
 def made(tmp_path, activations):
     (tmp_path / layout.PACKS).mkdir()
     create_pack(tmp_path, 1)
-    return Appender(tmp_path, ActivePack(1, 0, 2), activations)
+    return Appender(tmp_path, ActivePack(1, 0, 2), activations, Pins())
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from cas import calls, layout, staging, wire
 from cas.client import RemoteUpload
 from cas.digest import Digest
 from cas.errors import DaemonAway, ObjectTooLarge, StoreFailed
+from cas.verbs import Fsck
 from index.changes import Link, PutObject
 from tests.cas.daemons import listening
 from tests.cas.pushing import IMAGE, OWNER, noise
@@ -162,7 +163,7 @@ async def test_a_daemon_that_says_nothing_is_away(root, monkeypatch):
         with trio.fail_after(5), pytest.raises(DaemonAway):
             await store.commit([])
         with trio.fail_after(5), pytest.raises(DaemonAway):
-            async for _ in store.maintain("fsck"):
+            async for _ in store.maintain(Fsck()):
                 pass
 
 
@@ -215,7 +216,7 @@ async def test_who_watches_maintenance_may_commit_between(daemons, root, monkeyp
     monkeypatch.setattr(calls, "MAX_CALLS", 2)  # of one task, which no limiter would lend two
 
     async with daemons.connected(root) as store:
-        async for _ in store.maintain("fsck"):
+        async for _ in store.maintain(Fsck()):
             await store.commit([Link(IMAGE, DIGEST.key, 60)])
 
 

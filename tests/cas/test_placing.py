@@ -345,7 +345,7 @@ async def test_an_object_that_goes_between_look_and_commit_is_placed_anew(store,
         (row,) = gone
         transaction.delete("object", digest.key)
         transaction.delete("garbage", keys.garbage(row.not_before, 2, digest.key))
-        assert placement.dismantle_slice(transaction, row.id)
+        assert placement.dismantle_slice(transaction, row.id).is_over
 
     async def write(self, run):
         if gone and not collected:

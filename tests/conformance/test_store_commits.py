@@ -10,7 +10,7 @@ from cas.errors import (
     ObjectTooLarge,
     UploadUnknown,
 )
-from cas.verbs import Adopt, Owner, Progress
+from cas.verbs import Adopt, Fsck, Owner, Progress
 from index.changes import (
     ImageName,
     Link,
@@ -234,7 +234,7 @@ async def test_to_extend_a_fresh_link_writes_nothing(store):
 async def test_maintenance_tells_progress_and_ends_with_its_report(store):
     await push(store, CONTENT)
 
-    told = [each async for each in store.maintain("fsck")]
+    told = [each async for each in store.maintain(Fsck())]
 
     assert all(isinstance(each, Progress) for each in told[:-1])
     assert told[-1].checked["objects"] == 1

@@ -62,7 +62,7 @@ def dismantle(environment, number):
     while not is_done:
         with environment.begin() as raw:
             counting = Counting(environment.transaction(raw))
-            is_done = dismantle_slice(counting, number)
+            is_done = dismantle_slice(counting, number).is_over
             written.append(counting.written)
     return written
 

@@ -17,7 +17,7 @@ from index.placement import (
     is_live,
     place_slice,
 )
-from index.records import Extent, Pack, PackState, Work, WorkKind
+from index.records import Extent, GarbageKind, Pack, PackState, Work, WorkKind
 from tests.index.chunks import (
     build,
     dismantle,
@@ -189,6 +189,11 @@ def test_two_builds_of_the_same_chunks_do_not_disturb_each_other(environment):
 # --- taking back ---
 
 
+def mark_of(pack):
+    """The row that says that a pack has lost bytes."""
+    return keys.garbage(0, GarbageKind.PACK, keys.u64(pack))
+
+
 @pytest.mark.parametrize("count", [1, 5, len(MANY), 3 * len(MANY)])
 @pytest.mark.parametrize("stop_after", [1, 2, None])
 def test_dismantling_leaves_everything_as_it_was(active, count, stop_after):
@@ -201,8 +206,10 @@ def test_dismantling_leaves_everything_as_it_was(active, count, stop_after):
 
     after = active.read(dump)
     left = after["pack"].pop(keys.u64(9), None)
+    marked = after["garbage"].pop(mark_of(9), None)
     assert after == before
-    # A sealed pack stays for the collection, as one without a live byte.
+    # A sealed pack stays for the collection, marked, as one without a live byte.
+    assert (left is None) == (marked is None)
     assert left is None or Pack.decode(left).live == 0
 
 
@@ -217,6 +224,7 @@ def test_dismantling_an_appended_object_only_leaves_the_packs_length(active):
     after = active.read(dump)
     pack = Pack.decode(after["pack"][keys.u64(7)])
     assert pack.length > length
+    assert after["garbage"].pop(mark_of(7)) == b""
     after["pack"][keys.u64(7)] = pack._replace(length=length).encode()
     assert after == before
 

@@ -173,7 +173,7 @@ class Placement(IndexMachine):
     @rule(pick=PICK)
     def take_back(self, pick):
         number = sorted(self.undoing)[pick % len(self.undoing)]
-        if self.write(lambda t: dismantle_slice(t, number)):
+        if self.write(lambda t: dismantle_slice(t, number)).is_over:
             one = self.undoing.pop(number)
             if one is not None:
                 self._clean(one)
@@ -201,7 +201,7 @@ class Placement(IndexMachine):
         """Everything in memory is gone; recovery undoes what was under way."""
         for number, _ in list(self.view.iter_work()):
             self.write(lambda t, number=number: give_up_build(t, number))
-            while not self.write(lambda t, number=number: dismantle_slice(t, number)):
+            while not self.write(lambda t, number=number: dismantle_slice(t, number)).is_over:
                 pass
         for one in (*self.building, *filter(None, self.undoing.values())):
             self._clean(one)

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from cas.digest import Digest
 from cas.errors import DigestMismatch
 from cas.local import open_store
-from cas.verbs import Adopt, Owner, Report
+from cas.verbs import Adopt, Fsck, Owner, Report
 from index.changes import (
     CreateStorage,
     EdgeKind,
@@ -147,7 +147,7 @@ class World:
         del self.links[image, digest]
 
     async def check(self):
-        async for found in self.store.maintain("fsck"):
+        async for found in self.store.maintain(Fsck()):
             report = found
         assert isinstance(report, Report)
         assert report.drift == []
