@@ -10,7 +10,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -29,8 +30,10 @@ from cas.verbs import Collect, Collected, Due, Progress
 from index import keys
 from index.collect import collect_slice
 from index.environment import Environment
+from index.errors import IndexFault
 from index.placement import dismantle_slice, forget_pack, retire_pack, unmark_pack
-from index.records import PackState, WorkKind
+from index.records import PackState, Run, WorkKind
+from index.runs import begin_run, note_run
 from index.transaction import Transaction
 from index.view import View
 from index.writer import Writer
@@ -40,6 +43,8 @@ T = TypeVar("T")
 ROWS: Final = 256  # rows of one transaction: who pulls meanwhile waits for less than with 512
 REST: Final = 1.0  # for each second of work; an unasked collection rests three times as long
 REST_UNASKED: Final = 3.0
+
+_NEWS: Final = ("links", "manifests", "blobs", "chunks", "packs", "uploads_expired")
 
 _log = logging.getLogger("orlop.collector")
 
@@ -55,7 +60,7 @@ class Parts:
     sessions: Sessions
     packs: Packs
     pins: Pins
-    now: Callable[[], int]  # seconds since 1970
+    now: Callable[[], float]  # seconds since 1970
     upload_expiry: float  # seconds
 
 
@@ -80,8 +85,56 @@ class Collector:
         async with self._alone:
             run = _Run(self._parts, task)
             steps = run.rehearse() if task.is_dry else run.collect()
-            async for told in steps:
-                yield told
+            async with aclosing(steps), self._noting(task) as note:
+                async for told in steps:
+                    if isinstance(told, Collected):
+                        note.report = told
+                    yield told
+
+    @asynccontextmanager
+    async def _noting(self, task: Collect) -> AsyncIterator["_Note"]:
+        """Keep a record of a run: of one that nobody asked for only if it did something."""
+        note, write = _Note(), self._parts.writer.write
+        began = self._milliseconds()
+        is_noted = task.is_thorough and not task.is_dry
+        if is_noted:
+            began = await write(partial(begin_run, began=began, run=Run()))
+        try:
+            yield note
+        except BaseException as error:  # cancelled too: it says so
+            note.error = str(error) or type(error).__name__
+            raise
+        finally:
+            if is_noted or (note.has_news and not task.is_dry):
+                run = note.as_run(task, self._milliseconds())
+                step = note_run if is_noted else begin_run
+                with suppress(IndexFault), trio.CancelScope(shield=True):
+                    await write(partial(step, began=began, run=run))
+
+    def _milliseconds(self) -> int:
+        return int(self._parts.now() * 1000)
+
+
+@dataclass(slots=True)
+class _Note:
+    """What there is to say of a run."""
+
+    report: Collected | None = None
+    error: str = ""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was done, or failed."""
+        figures = self._figures()
+        return bool(self.error) or any(figures.get(name) for name in _NEWS)
+
+    def as_run(self, task: Collect, ended_at: int) -> Run:
+        error = self.error or ("" if self.report else "it was given up")
+        figures = self._figures()
+        return Run(is_asked=task.is_thorough, ended_at=ended_at, error=error, figures=figures)
+
+    def _figures(self) -> dict[str, float]:
+        return {} if self.report is None else asdict(self.report)
 
 
 class _Run:
@@ -114,7 +167,7 @@ class _Run:
         for number in await self._look(_collected):  # a run before was ended in the middle
             await self._dismantle(number)
         while True:
-            taken = await self._write(partial(collect_slice, now=self._parts.now(), rows=ROWS))
+            taken = await self._write(partial(collect_slice, now=int(self._parts.now()), rows=ROWS))
             self._count.update(links=taken.links, manifests=taken.manifests, blobs=taken.blobs)
             for number in taken.works:
                 await self._dismantle(number)
@@ -209,7 +262,7 @@ class _Run:
         """Say what `collect` would take now, and why."""
         parts = self._parts
         yield Progress("references", 0)
-        look = partial(rehearse, root=parts.root, now=parts.now(), expiry=parts.upload_expiry)
+        look = partial(rehearse, root=parts.root, now=int(parts.now()), expiry=parts.upload_expiry)
         found, report = await self._look(look)
         for due in found:
             yield due

@@ -96,7 +96,7 @@ class LocalStore:
                 sessions=parts.sessions,
                 packs=self._packs,
                 pins=pins,
-                now=lambda: int(self.now()),
+                now=lambda: self.now(),
                 upload_expiry=settings.upload_expiry_seconds,
             )
         )

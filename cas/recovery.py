@@ -6,6 +6,7 @@ length → directories synced. Nothing listens before it is done.
 """
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from index import keys
 from index.environment import Environment, sync_directory
 from index.placement import activate_pack, dismantle_slice, give_up_build, is_live
 from index.records import Pack, WorkKind
+from index.runs import end_interrupted, is_interrupted
 from index.view import View
 from index.writer import Writer
 
@@ -23,6 +25,8 @@ from index.writer import Writer
 async def recover(root: Path, environment: Environment, writer: Writer) -> ActivePack:
     """Bring the data directory to a state that the index describes; returns the active pack."""
     await finish_work(environment, writer)
+    if environment.read(is_interrupted):
+        await writer.write(partial(end_interrupted, now=time.time_ns() // 1_000_000))
     for session in _iter_adopted(root):
         _settle_adopted(root, environment, session)
     layout.rewrite_path(root).unlink(missing_ok=True)

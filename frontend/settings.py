@@ -49,6 +49,9 @@ class Gc(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: Lifetime = 3600
     lease_seconds: Lifetime = 3600
     upload_expiry_seconds: Lifetime = 86400
+    interval_seconds: Annotated[float, Meta(ge=0)] = (
+        600.0  # between collections; 0: only when asked
+    )
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

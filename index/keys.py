@@ -9,13 +9,13 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
-FORMAT: Final = 1  # raise it with a step in `index.upgrade`, and a golden file
+FORMAT: Final = 2  # raise it with a step in `index.upgrade`, and a golden file
 
 TABLES: Final = (
     "meta", "storage", "repository", "repository_by_id", "image", "image_by_id",
     "tag", "tag_by_digest", "manifest", "link", "link_by_digest", "edge", "edge_by_child",
     "referrer", "object", "inline", "extent", "chunk", "chunk_at", "pack", "work",
-    "usage", "garbage", "expiry", "names", "upstream",
+    "usage", "garbage", "run", "damage", "expiry", "names", "upstream",
     "user", "token", "session", "grant", "setting", "journal",
 )  # fmt: skip
 RECORD_TABLES: Final = frozenset(("user", "token", "session", "grant", "setting"))

@@ -243,6 +243,25 @@ class Manifest(_Row, frozen=True, kw_only=True):
     pushed_by: str = ""
 
 
+class Run(_Row, frozen=True, kw_only=True):
+    """One run of maintenance. `ended_at` is 0 while it lasts; `error` says why it ended early."""
+
+    kind: str = "gc"
+    is_asked: bool = True
+    ended_at: int = 0  # milliseconds since 1970
+    error: str = ""
+    figures: dict[str, float] = {}
+
+
+class Damage(_Row, frozen=True, kw_only=True):
+    """A chunk whose bytes are not what was stored; `name` is its BLAKE3."""
+
+    length: int
+    name: bytes
+    found_at: int = 0
+    why: str = ""
+
+
 class Work(_Row, frozen=True, kw_only=True):
     """An unfinished piece of work; `cursor` is the last key done, so it can be undone or go on."""
 

@@ -5,12 +5,21 @@ from collections.abc import Callable, Mapping
 
 from index import keys
 from index.errors import FormatUnknown
+from index.placement import mark_pack
 from index.transaction import Transaction
 
 Step = Callable[[Transaction], None]
 
+
+def mark_partly_dead(transaction: Transaction) -> None:
+    """1 → 2: packs that have lost bytes are marked, so that collection finds them."""
+    marked = [pack for pack, row in transaction.iter_packs() if row.live < row.length]
+    for pack in marked:
+        mark_pack(transaction, pack)
+
+
 # format n → what makes it n + 1; each runs in the transaction that raises the version
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {1: mark_partly_dead}
 
 
 def read_format(value: bytes | None) -> int:

@@ -20,6 +20,7 @@ from index.records import (
     Pack,
     Place,
     Repository,
+    Run,
     Storage,
     Tag,
     Usage,
@@ -303,6 +304,15 @@ class View:
         """Unfinished work."""
         for key, value in self.scan("work"):
             yield keys.number(key), Work.decode(value)
+
+    def iter_runs(self) -> Iterator[tuple[int, Run]]:
+        """(began at, in milliseconds since 1970; run) of maintenance, the newest first."""
+        with self._transaction.cursor(db=self._tables["run"]) as cursor:
+            found = cursor.last()
+            while found:
+                yield keys.number(cursor.key()), Run.decode(cursor.value())
+                self.steps += 1
+                found = cursor.prev()
 
     # --- counters and opaque rows ---
 

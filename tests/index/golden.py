@@ -8,8 +8,10 @@ import sys
 
 from index import keys
 from index.changes import EdgeKind
+from index.ledger import WAS_MANIFEST
 from index.records import (
     ChunkAt,
+    Damage,
     Extent,
     GarbageKind,
     Image,
@@ -20,6 +22,7 @@ from index.records import (
     PackState,
     Place,
     Repository,
+    Run,
     Storage,
     Tag,
     Usage,
@@ -89,7 +92,17 @@ ROWS = {
     ),
     "usage": (R, Usage(70_000, 2, 3).encode()),
     "garbage link": (keys.garbage(TIME, GarbageKind.LINK, I + D), b""),
-    "garbage object": (keys.garbage(TIME, GarbageKind.OBJECT, D), b""),
+    "garbage object": (keys.garbage(TIME, GarbageKind.OBJECT, D), WAS_MANIFEST),
+    "garbage pack": (keys.garbage(0, GarbageKind.PACK, keys.u64(PACK)), b""),
+    "garbage manifest": (keys.garbage(TIME, GarbageKind.MANIFEST, I + D), b""),
+    "run": (
+        keys.u64(TIME * 1000),
+        Run(is_asked=False, ended_at=TIME * 1000 + 5, error="no", figures={"blobs": 2.0}).encode(),
+    ),
+    "damage": (
+        keys.place(PACK, OFFSET),
+        Damage(length=65_536, name=BLAKE3, found_at=TIME, why="it is not what was stored").encode(),
+    ),
 }
 
 

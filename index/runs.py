@@ -1,0 +1,41 @@
+"""The record of maintenance: when it ran, who wanted it, and what came of it."""
+
+from typing import Final
+
+from index import keys
+from index.records import Run
+from index.transaction import Transaction
+from index.view import View
+
+KEPT: Final = 100  # runs; the oldest go
+
+
+def begin_run(transaction: Transaction, began: int, run: Run) -> int:
+    """Note a run; returns its key, `began` (milliseconds since 1970) or the next free after it."""
+    while transaction.get("run", keys.u64(began)) is not None:
+        began += 1
+    note_run(transaction, began, run)
+    while transaction.entries("run") > KEPT:
+        transaction.delete("run", next(transaction.scan("run"))[0])
+    return began
+
+
+def note_run(transaction: Transaction, began: int, run: Run) -> None:
+    """Write what is known of a run now."""
+    transaction.put("run", keys.u64(began), run.encode())
+
+
+def is_interrupted(view: View) -> bool:
+    """Whether a run did not end. Nothing runs yet, so the process that ran it has gone."""
+    return any(not run.ended_at for _, run in view.iter_runs())
+
+
+def end_interrupted(transaction: Transaction, now: int) -> int:
+    """Say of runs that did not end, because the process did, that they were; returns how many."""
+    left = [(began, run) for began, run in transaction.iter_runs() if not run.ended_at]
+    for began, run in left:
+        ended = Run(
+            kind=run.kind, is_asked=run.is_asked, ended_at=now, error="the server was ended"
+        )
+        note_run(transaction, began, ended)
+    return len(left)
