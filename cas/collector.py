@@ -133,7 +133,7 @@ class _Note:
         figures = self._figures()
         return Run(is_asked=task.is_thorough, ended_at=ended_at, error=error, figures=figures)
 
-    def _figures(self) -> dict[str, float]:
+    def _figures(self) -> dict[str, int | float]:
         return {} if self.report is None else asdict(self.report)
 
 

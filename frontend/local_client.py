@@ -6,6 +6,8 @@ On the standard library: importing httpx would take longer than the call.
 import http.client
 import json
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,30 @@ class LocalClient:
         Raises:
             CommandFailed: no server runs there, or it refused.
         """
+        with self._asking(method, path, body) as answer:
+            return self._read(answer.status, answer.read())
+
+    def stream(self, path: str, body: object = None) -> Iterator[dict[str, Any]]:
+        """POST, and yield each line of JSON as it comes.
+
+        Raises:
+            CommandFailed: as `call`; or the server ended before it had said all.
+        """
+        with self._asking("POST", path, body, {"Accept": "application/x-ndjson"}) as answer:
+            if answer.status >= 300:
+                self._read(answer.status, answer.read())
+            for line in answer:
+                yield self._object(line)
+
+    @contextmanager
+    def _asking(
+        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = _Connection(self.data / ADMIN_SOCKET)
         content = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, path, content)
-            answer = connection.getresponse()
-            return self._read(answer.status, answer.read())
+            connection.request(method, path, content, dict(headers or {}))
+            yield connection.getresponse()
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             raise CommandFailed(
                 f"no server runs on {self.data}: start it with "
@@ -60,10 +80,13 @@ class LocalClient:
             connection.close()
 
     def _read(self, status: int, content: bytes) -> Any:  # noqa: ANN401 - JSON
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            raise CommandFailed(f"the server on {self.data} answered {content[:200]!r}") from None
+        answer = self._object(content)
         if status < 300:
             return answer
         raise CommandFailed(str(answer.get("detail", answer)))
+
+    def _object(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise CommandFailed(f"the server on {self.data} answered {content[:200]!r}") from None

@@ -8,9 +8,22 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
+
+from frontend.commands.common import (
+    AsJson,
+    Config,
+    Data,
+    Failure,
+    data_directory,
+    load as _load,
+    settings as _settings,
+    show as _print,
+    write as _write,
+)
+from frontend.commands.maintenance import fsck, gc
 
 app = App(
     name="orlop",
@@ -25,13 +38,8 @@ config = App(name="config", help="The configuration.")
 for group in (repository, storage, config):
     app.command(group)
 
-Data = Annotated[Path | None, Parameter(help="The data directory (default ./orlop-data).")]
-Config = Annotated[Path | None, Parameter(help="The configuration file (default ./orlop.toml).")]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
-
-
-class Failure(Exception):
-    """What to tell the person; the command ends with 1."""
+app.command(gc)
+app.command(fsck)
 
 
 @app.command
@@ -129,16 +137,6 @@ def stats(*, data: Data = None, json: AsJson = False) -> None:
     _print(found, "\n".join(_lines(found)), as_json=json)
 
 
-@app.command
-def fsck(*, data: Data = None, json: AsJson = False) -> None:
-    """Recount every counter of the running server's store; fails when one is wrong."""
-    found = _call(data, "POST", "/api/v1/fsck")
-    words = found["drift"] or ["everything is as it must be"]
-    _print(found, "\n".join(words), as_json=json)
-    if found["drift"]:
-        raise SystemExit(1)
-
-
 @config.command(name="check")
 def check_config(*, config: Config = None) -> None:
     """Read the configuration file and the environment, and show what would be used."""
@@ -186,12 +184,6 @@ def _way_of_serving(settings: Any) -> tuple[Any, Any]:  # noqa: ANN401 - importe
     return supervisor.run, (StartFailed,)
 
 
-def _load(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - frontend.settings is imported late
-    from frontend.settings import load
-
-    return load(config, os.environ, flags)
-
-
 def _load_usable(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - as above
     """The configuration, if we could be started with it."""
     from frontend.server.certificate import open_certificate
@@ -201,22 +193,11 @@ def _load_usable(config: Path | None, flags: dict[str, str | None]) -> Any:  # n
     return settings
 
 
-def _settings(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - as above
-    from frontend.settings import SettingsError
-
-    try:
-        return _load(config, flags)
-    except SettingsError as error:
-        sys.stderr.write(f"orlop: {error}\n")
-        raise SystemExit(2) from None
-
-
 def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
     from frontend.local_client import CommandFailed, LocalClient
 
-    directory = data or Path(_settings(None, {}).storage.data)
     try:
-        return LocalClient(directory).call(method, path, body)
+        return LocalClient(data_directory(data)).call(method, path, body)
     except CommandFailed as error:
         raise Failure(str(error)) from None
 
@@ -240,15 +221,6 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{indent}{name}  {each}")
     return lines
-
-
-def _print(value: object, words: str, *, as_json: bool) -> None:
-    _write(json.dumps(value, indent=2) if as_json else words)
-
-
-def _write(text: str) -> None:
-    if text:
-        sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ class Run(_Row, frozen=True, kw_only=True):
     is_asked: bool = True
     ended_at: int = 0  # milliseconds since 1970
     error: str = ""
-    figures: dict[str, float] = {}
+    figures: dict[str, int | float] = {}
 
 
 class Damage(_Row, frozen=True, kw_only=True):

@@ -97,7 +97,7 @@ ROWS = {
     "garbage manifest": (keys.garbage(TIME, GarbageKind.MANIFEST, I + D), b""),
     "run": (
         keys.u64(TIME * 1000),
-        Run(is_asked=False, ended_at=TIME * 1000 + 5, error="no", figures={"blobs": 2.0}).encode(),
+        Run(is_asked=False, ended_at=TIME * 1000 + 5, error="no", figures={"blobs": 2}).encode(),
     ),
     "damage": (
         keys.place(PACK, OFFSET),

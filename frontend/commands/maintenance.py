@@ -1,0 +1,84 @@
+"""`orlop gc` and `orlop fsck`: maintenance of the running server's store."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from frontend.commands.common import AsJson, Data, Failure, data_directory, show, write
+
+
+def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> None:
+    """Free what nothing refers to any more, while the server goes on serving.
+
+    Parameters
+    ----------
+    dry_run
+        Change nothing: list what would go, and why.
+    """
+    due: list[dict[str, Any]] = []
+    report: dict[str, Any] = {}
+    for told in _told(data, "/api/v1/gc", {"dry_run": dry_run}):
+        if "due" in told:
+            due.append(told["due"])
+            if not json:
+                write(_due(told["due"]))
+        report = told.get("report", report)
+    show(report | ({"due": due} if dry_run else {}), _collected(report, dry_run), as_json=json)
+
+
+def fsck(*, data: Data = None, json: AsJson = False) -> None:
+    """Recount every counter of the running server's store; fails when one is wrong."""
+    found: dict[str, Any] = {}
+    for told in _told(data, "/api/v1/fsck"):
+        found = told.get("report", found)
+    words = found["drift"] or ["everything is as it must be"]
+    show(found, "\n".join(words), as_json=json)
+    if found["drift"]:
+        raise SystemExit(1)
+
+
+def _told(data: Data, path: str, body: object = None) -> Iterator[dict[str, Any]]:
+    """What the server tells while it works; how far it is goes to a terminal at once."""
+    from frontend.local_client import CommandFailed, LocalClient
+
+    is_whole = False
+    try:
+        for told in LocalClient(data_directory(data)).stream(path, body):
+            if "problem" in told:
+                raise Failure(str(told["problem"].get("detail", told["problem"])))
+            if "progress" in told:
+                _progress(f"{told['progress']['stage']}: {told['progress']['done']}")
+            else:
+                _progress("")
+            is_whole = is_whole or "report" in told
+            yield told
+    except CommandFailed as error:
+        raise Failure(str(error)) from None
+    finally:
+        _progress("")
+    if not is_whole:
+        raise Failure("the server ended before the work did; it goes on with the next run")
+
+
+def _progress(text: str) -> None:
+    """Overwrite the line on a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def _due(due: dict[str, Any]) -> str:
+    return f"{due['kind']:<8}  {due['size']:>12}  {due['name']}  {due['why']}"
+
+
+def _collected(report: dict[str, Any], dry_run: bool) -> str:
+    begin = "would go" if dry_run else "collected"
+    words = (
+        f"{begin}: {report['manifests']} manifests, {report['blobs']} blobs, "
+        f"{report['chunks']} chunks, {report['packs']} packs, "
+        f"{report['bytes_freed']} bytes on disk, "
+        f"{report['uploads_expired']} uploads, in {report['duration_seconds']:.1f} s"
+    )
+    if report["postponed"]:
+        words += f"\n{report['postponed']} packs are in use, or a backup reads them: run it again"
+    return words

@@ -1,0 +1,127 @@
+"""Packages: an image's tag, or a manifest without one, as people see and delete them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import trio
+from quart import Response
+
+from cas.digest import Digest
+from cas.errors import DigestInvalid
+from frontend.domain.faults import FrontendFault
+from frontend.domain.names import parse_name, parse_tag
+from frontend.domain.rights import allowed
+from frontend.management.callers import Callers
+from frontend.management.problems import Forbidden, NotFound
+from frontend.management.replies import body, json
+from frontend.registry.call import Registry
+from index.changes import (
+    Change,
+    DropPackage,
+    Expectation,
+    ManifestExists,
+    NoParent,
+    RepositoryRevision,
+    TagExists,
+    Unlink,
+)
+from index.errors import ExpectationsFailed, TargetMissing
+from index.records import Repository
+
+AT_ONCE: Final = 16  # commits under way: they share one sync
+
+
+class Package(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One to be deleted: a tag, or by its digest a manifest with all of its tags."""
+
+    image: str
+    tag: str | None = None
+    digest: str | None = None
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `DELETE …/packages`."""
+
+    items: list[Package]
+
+
+class Packages:
+    """The handlers. Each says first who may call it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._store = registry.store
+        self._callers = Callers(registry)
+
+    async def delete(self, storage: str, name: str) -> Response:
+        """Who may delete in the repository. Each package by itself: what fails is told.
+
+        A tag goes now, and its manifest with it unless another tag or an index needs it; so do the
+        manifests that only this one needed, and those that referred to it. Bytes go with the next
+        collection.
+        """
+        repository = f"{storage}/{name}"
+        record = await self._deletable(repository)
+        wanted = await body(Selection)
+        outcome: dict[str, list[Any]] = {"deleted": [], "missing": [], "rejected": []}
+        limiter = trio.CapacityLimiter(AT_ONCE)
+
+        async def delete_one(package: Package) -> None:
+            async with limiter:
+                which, reason = await self._delete(repository, record, package)
+            found = msgspec.to_builtins(package)
+            outcome[which].append(found | {"reason": reason} if reason else found)
+
+        async with trio.open_nursery() as nursery:
+            for package in wanted.items:
+                nursery.start_soon(delete_one, package)
+        return json(outcome)
+
+    async def _deletable(self, repository: str) -> Repository:
+        principal = await self._callers.account()
+        record: Repository | None = self._store.read(lambda view: view.repository(repository))
+        if record is None or not allowed(principal, "pull", record):
+            raise NotFound(f"no repository {repository[:200]} that you may use")
+        if not allowed(principal, "delete", record):
+            raise Forbidden(f"you may not delete in {repository}")
+        return record
+
+    async def _delete(
+        self, repository: str, record: Repository, package: Package
+    ) -> tuple[str, str]:
+        """Where the package belongs in the outcome, and why."""
+        current = RepositoryRevision(repository, record.revision)
+        try:
+            change, expectations = _deletion(repository, package)
+            await self._store.commit([change], [*expectations, current])
+        except (FrontendFault, DigestInvalid, ValueError) as error:
+            return "rejected", str(error)
+        except TargetMissing:
+            return "missing", ""
+        except ExpectationsFailed as error:
+            return _refusal(error.failed)
+        return "deleted", ""
+
+
+def _deletion(repository: str, package: Package) -> tuple[Change, Sequence[Expectation]]:
+    """What deletes a package.
+
+    Raises:
+        FrontendFault, DigestInvalid, ValueError: there can be no such package.
+    """
+    image = parse_name(f"{repository}/{package.image}")
+    if (package.tag is None) == (package.digest is None):
+        raise ValueError("a package is named by its tag or by its digest")
+    if package.tag is not None:
+        tag = parse_tag(package.tag)
+        return DropPackage(image, tag), [TagExists(image, tag)]
+    key = Digest.parse(package.digest or "").key
+    return Unlink(image, key), [ManifestExists(image, key), NoParent(image, key)]
+
+
+def _refusal(failed: Sequence[Expectation]) -> tuple[str, str]:
+    if any(isinstance(each, NoParent) for each in failed):
+        return "rejected", "an index needs it: delete that first"
+    if all(isinstance(each, RepositoryRevision) for each in failed):
+        return "rejected", "the repository's settings were changed meanwhile: try again"
+    return "missing", ""
