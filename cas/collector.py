@@ -150,10 +150,10 @@ class _Run:
         """Everything that is due, then packs."""
         expired = await self._parts.sessions.expire(self._parts.upload_expiry)
         self._count["uploads_expired"] = expired
-        async for done in self._take_garbage():
-            yield Progress("references", done)
-        async for done in self._reclaim():
-            yield Progress("packs", done)
+        for stage, steps in (("references", self._take_garbage()), ("packs", self._reclaim())):
+            async with aclosing(steps):
+                async for done in steps:
+                    yield Progress(stage, done)
         await self._close_descriptors()
         yield self._report()
 
@@ -163,7 +163,7 @@ class _Run:
 
     # --- references and chunks ---
 
-    async def _take_garbage(self) -> AsyncIterator[int]:
+    async def _take_garbage(self) -> AsyncGenerator[int, None]:
         for number in await self._look(_collected):  # a run before was ended in the middle
             await self._dismantle(number)
         while True:
@@ -184,7 +184,7 @@ class _Run:
 
     # --- packs ---
 
-    async def _reclaim(self) -> AsyncIterator[int]:
+    async def _reclaim(self) -> AsyncGenerator[int, None]:
         for pack in await self._marked():
             found = await self._look(partial(reclaim.look_at, root=self._parts.root, pack=pack))
             if found is None:

@@ -82,7 +82,7 @@ class LocalStore:
         self._sessions = parts.sessions
         self._appender = parts.appender
         self._packs = view.packs_of(root, parts.environment)
-        pins = parts.pins
+        self._pins = pins = parts.pins
         self._placer = Placer(root, parts.environment, parts.writer, parts.appender, pins)
         self._failure: str | None = None
         self._failed = trio.Event()
@@ -125,6 +125,11 @@ class LocalStore:
     def packs(self) -> Packs:
         """The packs that are open in this process."""
         return self._packs
+
+    @property
+    def pins(self) -> Pins:
+        """The packs that work in progress relies on."""
+        return self._pins
 
     @property
     def sessions(self) -> Sessions:

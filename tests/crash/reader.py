@@ -1,0 +1,85 @@
+"""A process that pulls whatever there is, as a worker does, while another collects.
+
+    python -m tests.crash.reader DIRECTORY SECONDS SEED two|one
+
+Prints one line of JSON: reads, gone (deleted between list and open), wrong (a sentence each).
+`one` leaves the second look away: what was looked up before a pack was opened is believed.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import trio
+
+from cas import packs, view
+from cas.client import connect_store
+from cas.digest import Digest
+from cas.errors import BlobUnknown, Damaged
+from cas.sockets import DAEMON_SOCKET
+
+packs.MAX_IDLE = 2  # packs are opened again and again
+MAX_TOLD = 5
+SLOWNESS = 0.05  # seconds at most between a look and the opening of a pack, on a busy machine
+
+
+class _Slow(packs.Packs):
+    """Opens packs late: whatever may happen between a look and that, happens."""
+
+    def hold(self, pack):
+        time.sleep(SLOWNESS * random.random())  # noqa: S311 - a test's
+        return super().hold(pack)
+
+
+class _Believing(view.LocalView):
+    """A view that opens packs after its look, and looks no more."""
+
+    __slots__ = ()
+
+    def open(self, digest, start=0, stop=None):
+        held = []
+        try:
+            while True:
+                try:
+                    return super().open(digest, start, stop)
+                except view._PacksNotOpen as wanted:
+                    if view._hold(self._packs, wanted.packs, held):
+                        raise Damaged("a pack", "the file is missing") from None
+        finally:
+            for descriptor in held:
+                self._packs.release(descriptor)
+
+
+async def main(directory: str, seconds: str, seed: str, looks: str) -> None:
+    view.Packs = _Slow
+    if looks == "one":
+        view.LocalView = _Believing
+    dice = random.Random(seed)  # noqa: S311 - a test's
+    reads, gone, wrong = 0, 0, []
+    until = time.monotonic() + float(seconds)
+    root = Path(directory)
+    async with connect_store(root, root / DAEMON_SOCKET) as store:
+        while time.monotonic() < until:
+            await trio.lowlevel.checkpoint()
+            digests = store.read(lambda v: [Digest(key) for key, _ in v.scan("object")])
+            for digest in dice.sample(digests, min(4, len(digests))):
+                try:
+                    with store.read(lambda v, d=digest: v.open(d)) as blob:
+                        content = blob.read(0, blob.size)
+                except BlobUnknown:
+                    gone += 1
+                except Damaged as error:
+                    wrong.append(f"{digest}: {error}")
+                else:
+                    reads += 1
+                    if Digest.of(content) != digest:
+                        wrong.append(f"{digest}: other bytes")
+    found = {"reads": reads, "gone": gone, "wrong": len(wrong), "first": wrong[:MAX_TOLD]}
+    os.write(1, json.dumps(found).encode())
+
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])
