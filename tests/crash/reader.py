@@ -20,6 +20,8 @@ from cas.client import connect_store
 from cas.digest import Digest
 from cas.errors import BlobUnknown, Damaged
 from cas.sockets import DAEMON_SOCKET
+from index.changes import INLINE_LIMIT
+from index.records import Object
 
 packs.MAX_IDLE = 2  # packs are opened again and again
 MAX_TOLD = 5
@@ -53,6 +55,12 @@ class _Believing(view.LocalView):
                 self._packs.release(descriptor)
 
 
+def in_packs(v) -> list[Digest]:
+    """What does not live in the index."""
+    rows = ((key, Object.decode(value)) for key, value in v.scan("object"))
+    return [Digest(key) for key, row in rows if row.size > INLINE_LIMIT]
+
+
 async def main(directory: str, seconds: str, seed: str, looks: str) -> None:
     view.Packs = _Slow
     if looks == "one":
@@ -64,7 +72,7 @@ async def main(directory: str, seconds: str, seed: str, looks: str) -> None:
     async with connect_store(root, root / DAEMON_SOCKET) as store:
         while time.monotonic() < until:
             await trio.lowlevel.checkpoint()
-            digests = store.read(lambda v: [Digest(key) for key, _ in v.scan("object")])
+            digests = store.read(in_packs)
             for digest in dice.sample(digests, min(4, len(digests))):
                 try:
                     with store.read(lambda v, d=digest: v.open(d)) as blob:

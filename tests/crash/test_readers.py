@@ -21,9 +21,10 @@ from tests.cas.pushing import IMAGE, drift, noise, prepare
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("ORLOP_READERS_SECONDS", "10"))
 READERS = 3
+ROUNDS = 4  # at most, until a wrong read was seen
 KIB = 1 << 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(ROUNDS * SECONDS + 120)]
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ class Churn:
             self._held.append(
                 await push_manifest(self._store, b"m%d" % number, (layer,), (f"t{number}",))
             )
-            if len(self._held) > 12:
+            if len(self._held) > 6:
                 gone = self._held.pop(self._dice.randrange(len(self._held)))
                 await self._store.commit([Unlink(IMAGE, gone.key)])
             if number % 2:
@@ -67,10 +68,15 @@ async def test_readers_never_see_a_wrong_byte(small_packs, tmp_path):
 
 
 async def test_without_the_second_look_they_do(small_packs, tmp_path):
-    """The test above sees what it is there for."""
-    seen, _ = await read_while_collecting(tmp_path, "one")
+    """The test above sees what it is there for: some wrong reads in 1,000."""
+    wrong = 0
+    for number in range(ROUNDS):
+        seen, _ = await read_while_collecting(tmp_path / str(number), "one")
+        wrong += sum(each["wrong"] for each in seen)
+        if wrong:
+            break
 
-    assert sum(each["wrong"] for each in seen) > 0
+    assert wrong > 0
 
 
 async def read_while_collecting(root: Path, looks: str):
