@@ -85,6 +85,10 @@ class View:
         """Rows of a table, without counting them."""
         return self._transaction.stat(self._tables[table])["entries"]
 
+    def depth(self, table: str) -> int:
+        """Levels of a table's tree: pages that a look-up reads, and a change writes."""
+        return self._transaction.stat(self._tables[table])["depth"]
+
     # --- places and names ---
 
     def snapshot(self) -> int:
