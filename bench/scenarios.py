@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import content, servers
 from bench.client import file_digest, pull_digest, push_blob
+from bench.collection import collection
 from bench.row import Row
 from bench.scale import fill
 from bench.workers import workers
@@ -147,4 +148,11 @@ def _stats(server: servers.Server) -> dict[str, int]:
     return found
 
 
-SCENARIOS = {"push": push, "memory": memory, "dedup": dedup, "scale": scale, "workers": workers}
+SCENARIOS = {
+    "push": push,
+    "memory": memory,
+    "dedup": dedup,
+    "scale": scale,
+    "workers": workers,
+    "collection": collection,
+}
