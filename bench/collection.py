@@ -178,9 +178,7 @@ async def _put(store: Store, path: str, number: int, layers: Sequence[Digest], t
             *(Link(image, each.key) for each in layers),
             PutObject(digest.key, content),
             Link(image, digest.key),
-            PutManifest(
-                image, digest.key, Manifest(media_type=MEDIA_TYPE, size=len(content)), edges
-            ),
+            PutManifest(image, digest.key, record, edges),
             SetTag(image, tag, digest.key),
         ]
     )
