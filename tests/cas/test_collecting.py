@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from cas import collector, layout
+from cas import collector
 from cas.digest import Digest
 from cas.local import StoreSettings, open_store
 from cas.verbs import Adopt, Collect, Collected
@@ -25,7 +25,6 @@ from tests.cas.pushing import (
     IMAGE,
     OWNER,
     drift,
-    files,
     fill,
     has,
     is_linked,
@@ -48,13 +47,6 @@ async def store(tmp_path):
 
 def garbage(store) -> int:
     return store.read(lambda view: view.entries("garbage"))
-
-
-def pack_files(root) -> list[str]:
-    return files(root / layout.PACKS)
-
-
-# --- how ---
 
 
 async def test_a_dry_run_tells_what_the_next_one_does(store, tmp_path):
