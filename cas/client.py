@@ -29,7 +29,7 @@ from cas.local import StoreSettings
 from cas.packs import Packs
 from cas.stats import Stats, stats
 from cas.tasks import background
-from cas.verbs import Maintenance, Owner, StoreChange, Told, Upload, View
+from cas.verbs import Maintenance, Owner, Peer, StoreChange, Told, Upload, View
 from index.changes import Expectation, ImageName, PutObject
 from index.environment import Environment, open_snapshots
 from index.errors import IndexFailed
@@ -112,13 +112,19 @@ class RemoteStore:
     async def append(
         self, upload: "RemoteUpload", offset: int, *data: bytes | bytearray | memoryview
     ) -> int:
-        """Append here and tell the daemon, whose answer is the back-pressure."""
+        """Append here."""
+        return await self._grow(upload, staging.append, offset, *data)
+
+    async def receive(self, upload: "RemoteUpload", offset: int, peer: Peer, most: int) -> int:
+        """Receive here."""
+        return await self._grow(upload, staging.receive, offset, peer.fileno(), most)
+
+    async def _grow(self, upload: "RemoteUpload", step: Callable[..., int], *args: object) -> int:
+        """Take a step of `staging` here and tell the daemon, whose answer is the back-pressure."""
         staging.check_space(self._root, self._min_free)
         path = layout.upload_path(self._root, upload.id)
         try:
-            upload.size = await trio.to_thread.run_sync(
-                staging.append, path, offset, *data, limiter=self._writers
-            )
+            upload.size = await trio.to_thread.run_sync(step, path, *args, limiter=self._writers)
         except CasError:
             with suppress(UploadUnknown):
                 upload.size = staging.size_of(path)  # what fitted before the error is kept
@@ -215,6 +221,14 @@ class RemoteUpload:
             DaemonAway: the bytes are kept, and `size` counts them.
         """
         return await self._store.append(self, offset, *data)
+
+    async def receive(self, offset: int, peer: Peer, most: int) -> int:
+        """See `cas.verbs.Upload`.
+
+        Raises:
+            DaemonAway: as `append`.
+        """
+        return await self._store.receive(self, offset, peer, most)
 
     async def cancel(self) -> None:
         """See `cas.verbs.Upload`.

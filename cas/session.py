@@ -7,7 +7,7 @@ import trio
 from cas import layout
 from cas.errors import Busy, CasError, UploadUnknown
 from cas.ingest import Ingest
-from cas.verbs import Owner
+from cas.verbs import Owner, Peer
 
 if TYPE_CHECKING:
     from cas.sessions import Sessions
@@ -41,6 +41,10 @@ class Session:
     async def append(self, offset: int, *data: bytes | bytearray | memoryview) -> int:
         """See `cas.verbs.Upload`."""
         return await self._sessions.append(self, offset, *data)
+
+    async def receive(self, offset: int, peer: Peer, most: int) -> int:
+        """See `cas.verbs.Upload`."""
+        return await self._sessions.receive(self, offset, peer, most)
 
     async def cancel(self) -> None:
         """See `cas.verbs.Upload`."""

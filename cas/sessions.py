@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
@@ -20,7 +20,7 @@ from cas.errors import CasError, UploadSealed, UploadUnknown, from_system
 from cas.ingest import SEGMENT, Desk
 from cas.session import Session
 from cas.tasks import background
-from cas.verbs import Owner, Upload
+from cas.verbs import Owner, Peer, Upload
 
 HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and three threads
 LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
@@ -87,14 +87,19 @@ class Sessions:
         self, session: Session, offset: int, *data: bytes | bytearray | memoryview
     ) -> int:
         """See `cas.verbs.Upload.append`."""
+        return await self._grow(session, staging.append, offset, *data)
+
+    async def receive(self, session: Session, offset: int, peer: Peer, most: int) -> int:
+        """See `cas.verbs.Upload.receive`."""
+        return await self._grow(session, staging.receive, offset, peer.fileno(), most)
+
+    async def _grow(self, session: Session, step: Callable[..., int], *args: object) -> int:
         session.check()
         if session.is_sealed:
             raise UploadSealed(session.id)
         staging.check_space(self.root, self._min_free)
         try:
-            size = await trio.to_thread.run_sync(
-                staging.append, session.path, offset, *data, limiter=self._writers
-            )
+            size = await trio.to_thread.run_sync(step, session.path, *args, limiter=self._writers)
         except CasError:
             with suppress(UploadUnknown):
                 session.size = staging.size_of(session.path)  # what fitted before the error is kept

@@ -7,8 +7,9 @@ open descriptor is stopped by it, so writers look at it under the lock.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,10 @@ from cas.errors import (
 from index.linux import start_writeback
 
 _PIECES: Final = 1024  # the system takes no more at once (IOV_MAX)
+_PIPE: Final = 1 << 20  # bytes moved at once: what a user without privileges may have
 WRITEBACK: Final = 16 << 20  # bytes after which the disk begins to write: less is left to sync
+
+_Step = Callable[[int, int], int]  # of (descriptor, position): appends there, returns the new size
 
 
 @contextmanager
@@ -71,28 +75,78 @@ def append(path: Path, offset: int, *data: bytes | bytearray | memoryview) -> in
     Raises:
         OffsetMismatch, UploadUnknown, UploadSealed, StorageFull, Busy, Damaged.
     """
+    return _grow(path, offset, partial(_write, [memoryview(piece) for piece in data]))
+
+
+def receive(path: Path, offset: int, peer: int, most: int) -> int:
+    """Append what waits in the socket `peer`, which must not block, at most `most` bytes of it.
+
+    Returns the new size: the old one when nothing was there. The bytes never enter this process:
+    that saves a copy, and the memory for it.
+
+    Raises:
+        As `append`.
+    """
+    return _grow(path, offset, partial(_move, peer, most))
+
+
+def _grow(path: Path, offset: int, step: _Step) -> int:
     try:
-        return _append(path, offset, [memoryview(piece) for piece in data])
+        return _grow_locked(path, offset, step)
     except OSError as error:
         raise from_system(error, f"upload {path.name}") from error
 
 
-def _append(path: Path, offset: int, data: list[memoryview]) -> int:
+def _grow_locked(path: Path, offset: int, step: _Step) -> int:
     with _locked(path, os.O_RDWR) as (descriptor, status):
         if not status.st_mode & 0o200:
             raise UploadSealed(path.name)
         if status.st_size != offset:
             raise OffsetMismatch(offset, status.st_size)
-        position = offset
-        while data:
-            count = os.pwritev(descriptor, data[:_PIECES], position)
-            position += count
-            data = _behind(data, count)
+        position = step(descriptor, offset)
         if position // WRITEBACK > offset // WRITEBACK:
             start = offset // WRITEBACK * WRITEBACK
             with suppress(OSError):  # a hint: the sync at the end is what counts
                 start_writeback(descriptor, start, position // WRITEBACK * WRITEBACK - start)
         return position
+
+
+def _write(data: list[memoryview], descriptor: int, position: int) -> int:
+    while data:
+        count = os.pwritev(descriptor, data[:_PIECES], position)
+        position += count
+        data = _behind(data, count)
+    return position
+
+
+def _move(peer: int, most: int, descriptor: int, position: int) -> int:
+    end = position + most
+    with _pipe() as (outlet, inlet):
+        while position < end:
+            try:
+                held = os.splice(peer, inlet, min(end - position, _PIPE))
+            except OSError:
+                break  # nothing more now, or ever: who reads the socket next finds out
+            if not held:
+                break
+            while held:
+                count = os.splice(outlet, descriptor, held, offset_dst=position)
+                position += count
+                held -= count
+    return position
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """A pipe of one call: what a failure leaves in it is nobody else's."""
+    outlet, inlet = os.pipe()
+    try:
+        with suppress(OSError):  # a user may have only so many large ones: it takes more calls then
+            fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, _PIPE)
+        yield outlet, inlet
+    finally:
+        os.close(outlet)
+        os.close(inlet)
 
 
 def _behind(pieces: list[memoryview], count: int) -> list[memoryview]:

@@ -203,6 +203,14 @@ class Upload(Protocol):
             StorageFull: what fitted is kept; `size` says how much.
         """
 
+    async def receive(self, offset: int, peer: Peer, most: int) -> int:
+        """`append` of what waits in a socket, at most `most` bytes, a few MiB; never waits for it.
+
+        Raises:
+            StorageFull: what was taken and did not fit is lost: the socket is of no more use.
+            And as `append`.
+        """
+
     async def cancel(self) -> None:
         """End the session and free its bytes; a second cancel raises UploadUnknown."""
 

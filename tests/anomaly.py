@@ -26,6 +26,7 @@ SYSTEM_CALLS = (
     "link",
     "unlink",
     "copy_file_range",
+    "splice",
 )
 
 

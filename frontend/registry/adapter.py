@@ -22,6 +22,7 @@ from frontend.registry.respond import answer, is_read
 from frontend.server.body import Body, ClientGone, Receive
 from frontend.server.delivery import deliver
 from frontend.server.groups import sole_leaf
+from frontend.server.intake import intake_of
 from frontend.server.serving import LOCAL_STATE
 from index.changes import ImageName
 
@@ -58,7 +59,8 @@ class Exchange:
         Raises:
             Exception: after the answer began; the server must end the connection.
         """
-        body = Body(receive, self.headers, self.registry.settings.http)
+        limits = self.registry.settings.http
+        body = Body(receive, self.headers, limits, intake_of(self.scope))
         try:
             response = await self._answer(body)
         except ClientGone:

@@ -23,6 +23,7 @@ from frontend.registry.call import Call
 from frontend.registry.mounts import mount
 from frontend.server.body import Body, Prefetch
 from frontend.server.groups import sole_leaf
+from frontend.server.intake import Intake
 from index.changes import INLINE_LIMIT, ImageName, Link, PutObject
 
 EMPTY: Final = ("Content-Length", "0")
@@ -162,6 +163,8 @@ async def _take(call: Call, upload: Upload) -> None:
 
 async def _append_all(body: Body, upload: Upload, offset: int) -> int:
     """Append block by block while the next one arrives; returns the new size."""
+    if body.intake is not None:
+        offset = await _receive(body.intake, upload, offset)
     blocks = Prefetch(body)
     try:
         async with trio.open_nursery() as nursery:
@@ -171,6 +174,20 @@ async def _append_all(body: Body, upload: Upload, offset: int) -> int:
     except BaseExceptionGroup as group:  # of the nursery: one error, wrapped
         raise sole_leaf(group) from None
     blocks.check()
+    return offset
+
+
+async def _receive(intake: Intake, upload: Upload, offset: int) -> int:
+    """Have the store take what comes fast; returns the new size. What is left is to be read."""
+    held = await intake.begin()
+    if held:
+        offset = await upload.append(offset, held)
+    while most := await intake.wait_arrived():
+        size = await upload.receive(offset, intake, most)
+        if size == offset:
+            break  # a system that cannot do this: it is read
+        intake.took(size - offset)
+        offset = size
     return offset
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from frontend.domain.faults import BodyTooSlow, SizeInvalid, TooLarge
+from frontend.server.intake import Intake
 from frontend.settings import Http
 
 Receive = Callable[[], Awaitable[Any]]  # ASGI's; its events are untyped dictionaries
@@ -42,18 +43,30 @@ class Body:
     `is_held_back` says that the client waits to be asked: the first read does that.
     """
 
-    def __init__(self, receive: Receive, headers: Mapping[str, str], limits: Http) -> None:
-        """`headers` have lower-case names."""
+    def __init__(
+        self,
+        receive: Receive,
+        headers: Mapping[str, str],
+        limits: Http,
+        intake: Intake | None = None,
+    ) -> None:
+        """`headers` have lower-case names. What `intake` took is not read here."""
         self._receive = receive
         self._limits = limits
         self._waited = 0.0  # seconds spent waiting for the client, not for the store
         self._is_complete = False
         self._failure: SizeInvalid | BodyTooSlow | ClientGone | None = None
-        self.received = 0
+        self._read = 0  # bytes
+        self.intake = intake
         self.is_held_back = headers.get("expect", "").lower() == "100-continue"
         self.content_length = _content_length(headers)
         if self.content_length is None and "transfer-encoding" not in headers:
             self.content_length = 0  # RFC 9112, 6.3: a request without either has no body
+
+    @property
+    def received(self) -> int:
+        """Bytes that came so far."""
+        return self._read + (self.intake.taken if self.intake is not None else 0)
 
     @property
     def is_read(self) -> bool:
@@ -120,7 +133,7 @@ class Body:
         if event["type"] != "http.request":
             raise ClientGone(self.received)
         data: bytes = event.get("body", b"")
-        self.received += len(data)
+        self._read += len(data)
         self._is_complete = not event.get("more_body", False)
         if self._is_complete and self.content_length not in (None, self.received):
             raise SizeInvalid(self.content_length or 0, self.received)

@@ -18,6 +18,7 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from frontend.server.answers import CONTINUE, AnswerBroken, Framer
 from frontend.server.heads import Head, Refused
 from frontend.server.inbox import Inbox
+from frontend.server.intake import EXTENSION, LEAST, Intake
 from frontend.server.receiver import END, Receiver
 from frontend.server.wire import Gone, Wire
 
@@ -66,6 +67,9 @@ class Exchange:
         self._head = head
         self._framer = Framer(head)
         self._pumping = trio.CancelScope()
+        self._intake: Intake | None = None
+        if wire.has_sendfile and head.length is not None and head.length >= LEAST:
+            self._intake = Intake(wire, receiver, self._ask)
         self._is_asked = not head.is_continue_awaited
         self._is_read = False  # the client's body came to its end
         self._is_silent = False  # nothing of the application's is sent any more
@@ -119,7 +123,9 @@ class Exchange:
         send: _Send,
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the application; returns what feeds its `receive`. Hypercorn's stream calls it."""
-        inbox = Inbox(self._ask)
+        inbox = Inbox(self._ask_for_events)
+        if self._intake is not None:
+            scope["extensions"][EXTENSION] = self._intake
         self._nursery.start_soon(run_app, app, config, scope, inbox, send)
         return inbox.put
 
@@ -128,6 +134,8 @@ class Exchange:
     async def _pump(self) -> None:
         """Give the body to the application as it takes it, then watch whether the client leaves."""
         try:
+            if self._intake is not None:
+                await self._intake.wait_released()
             while (data := self._receiver.next_data()) != END:
                 if data:
                     await self._stream.handle(Body(stream_id=_STREAM, data=data))
@@ -156,6 +164,11 @@ class Exchange:
         await self._stream.handle(StreamClosed(stream_id=_STREAM))
 
     # --- to the client: the application's task ---
+
+    async def _ask_for_events(self) -> None:
+        if self._intake is not None:
+            self._intake.release()
+        await self._ask()
 
     async def _ask(self) -> None:
         if not self._is_asked and not self._framer.has_begun:

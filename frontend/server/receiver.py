@@ -29,6 +29,15 @@ class Receiver:
         """Bytes that wait."""
         return len(self._rest)
 
+    @property
+    def left(self) -> int:
+        """Bytes of the body that nobody had yet, when it has a length."""
+        return self._left
+
+    def skip(self, count: int) -> None:
+        """The next `count` bytes of the body went another way: they are not fed."""
+        self._left -= count
+
     def feed(self, data: bytes) -> None:
         """Add what was read."""
         self._rest = self._rest + data if self._rest else data

@@ -59,6 +59,31 @@ class Wire:
                 self._is_empty = len(data) < size
                 return data
 
+    async def wait_arrived(self, size: int, seconds: float) -> bool:
+        """Wait until `size` bytes are there, or what the system can hold of them.
+
+        False when they did not come in time, or nothing more comes at all.
+        """
+        self._set_low_mark(size)
+        try:
+            with trio.move_on_after(seconds) as patience:
+                await trio.lowlevel.wait_readable(self._number)
+        finally:
+            self._set_low_mark(1)
+        return not patience.cancelled_caught and self._waiting() > 0
+
+    def _set_low_mark(self, size: int) -> None:
+        """How many bytes there must be for the system to say that there are any: socket(7)."""
+        with contextlib.suppress(OSError):  # then it only tells us earlier
+            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+    def _waiting(self) -> int:
+        """Bytes that came and were not read."""
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(self._number, termios.FIONREAD, bytes(4)))[0])
+        except OSError:
+            return 0
+
     async def send(self, *parts: bytes) -> None:
         """Send all of it, every `STALL_BYTES` under the stall limit.
 

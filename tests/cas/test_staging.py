@@ -1,7 +1,9 @@
 import errno
 import fcntl
 import os
+import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ from cas.errors import (
     UploadSealed,
     UploadUnknown,
 )
-from tests.anomaly import replaced
+from tests.anomaly import counted, replaced
 
 
 @pytest.fixture
@@ -179,6 +181,125 @@ def test_writeback_starts_once_per_16_mebibytes(upload, monkeypatch):
         offset = staging.append(upload, offset, bytes(size))
 
     assert started == [(0, 100), (100, 200), (300, 100)]
+
+
+@pytest.fixture
+def pair():
+    """A client's socket and ours, which does not block."""
+    client, ours = socket.socketpair()
+    ours.setblocking(False)
+    with client, ours:
+        yield client, ours
+
+
+def test_what_waits_in_a_socket_is_appended(upload, pair):
+    client, ours = pair
+    staging.append(upload, 0, b"abc")
+    client.sendall(b"defgh")
+
+    assert staging.receive(upload, 3, ours.fileno(), 2) == 5
+    assert staging.receive(upload, 5, ours.fileno(), 100) == 8
+    assert staging.receive(upload, 8, ours.fileno(), 100) == 8
+
+    assert upload.read_bytes() == b"abcdefgh"
+
+
+def test_a_socket_that_ended_gives_nothing(upload, pair):
+    client, ours = pair
+    client.close()
+
+    assert staging.receive(upload, 0, ours.fileno(), 100) == 0
+
+
+def test_an_upload_that_must_not_grow_leaves_the_socket_alone(upload, pair):
+    client, ours = pair
+    client.sendall(b"abc")
+
+    with pytest.raises(OffsetMismatch):
+        staging.receive(upload, 1, ours.fileno(), 100)
+    staging.seal(upload)
+    with pytest.raises(UploadSealed):
+        staging.receive(upload, 0, ours.fileno(), 100)
+
+    assert ours.recv(100) == b"abc"
+
+
+def counted_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _into_file(call, wrap):
+    """`os.splice`, with `wrap` around what goes into the file."""
+    return lambda *args, **kwargs: (wrap if "offset_dst" in kwargs else call)(*args, **kwargs)
+
+
+def test_of_what_is_received_all_that_fits_is_kept(upload, pair):
+    client, ours = pair
+    client.sendall(b"abcdef")
+    calls = []
+
+    def wrap(name, call):
+        def some(source, target, count, offset_dst):
+            calls.append(offset_dst)
+            if len(calls) == 2:
+                raise OSError(errno.ENOSPC, "full")
+            return call(source, target, 3, offset_dst=offset_dst)
+
+        return _into_file(call, some)
+
+    before = counted_descriptors()
+    with replaced(("splice",), wrap), pytest.raises(StorageFull):
+        staging.receive(upload, 0, ours.fileno(), 100)
+
+    assert upload.read_bytes() == b"abc"
+    assert counted_descriptors() == before
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_what_is_received_is_in_order_however_little_the_file_takes(upload, pair, most):
+    client, ours = pair
+    client.sendall(b"abcdefg")
+
+    def wrap(name, call):
+        def some(source, target, count, offset_dst):
+            return call(source, target, min(count, most), offset_dst=offset_dst)
+
+        return _into_file(call, some)
+
+    with replaced(("splice",), wrap):
+        assert staging.receive(upload, 0, ours.fileno(), 100) == 7
+
+    assert upload.read_bytes() == b"abcdefg"
+
+
+def test_what_is_received_is_moved_at_once_and_in_a_large_pipe(upload, pair):
+    client, ours = pair
+    client.sendall(bytes(150_000))
+
+    with counted("splice") as calls:
+        assert staging.receive(upload, 0, ours.fileno(), 150_000) == 150_000
+
+    assert calls == {"splice": 2}  # in and out
+
+
+def test_a_pipe_that_may_not_be_large_will_do(upload, pair, monkeypatch):
+    client, ours = pair
+    client.sendall(b"abc")
+    monkeypatch.setattr(staging.fcntl, "fcntl", failing(errno.EPERM)("", None))
+
+    assert staging.receive(upload, 0, ours.fileno(), 100) == 3
+
+
+def test_writeback_of_what_is_received_starts_as_well(upload, pair, monkeypatch):
+    client, ours = pair
+    monkeypatch.setattr(staging, "WRITEBACK", 100)
+    started = []
+    monkeypatch.setattr(staging, "start_writeback", lambda fd, *run: started.append(run))
+    client.sendall(bytes(250))
+
+    staging.receive(upload, 0, ours.fileno(), 1000)
+
+    assert started == [(0, 200)]
 
 
 def test_a_failed_sync_is_the_end(upload):

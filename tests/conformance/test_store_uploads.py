@@ -1,5 +1,6 @@
 """Uploads and their followers: what every `cas.verbs.Store` must do, by the Protocol only."""
 
+import socket
 from contextlib import suppress
 
 import pytest
@@ -48,6 +49,43 @@ async def test_appending_tells_the_new_size(store):
     assert await upload.append(3, bytearray(b"de")) == 5
     assert await upload.append(5, memoryview(b"f")) == 6
     assert upload.size == 6
+
+
+async def test_what_waits_in_a_socket_can_be_received(store):
+    upload = await fill(store, CONTENT[:1000])
+    client, ours = socket.socketpair()
+    with client, ours:
+        ours.setblocking(False)
+        client.sendall(CONTENT[1000:100_000])
+
+        assert await upload.receive(1000, ours, 9000) == 10_000
+        with pytest.raises(OffsetMismatch):
+            await upload.receive(1000, ours, 9000)
+        assert await upload.receive(10_000, ours, 1 << 20) == 100_000
+        assert await upload.receive(100_000, ours, 1 << 20) == upload.size == 100_000
+
+    await more(upload, CONTENT[100_000:])
+    await store.commit(changes_for(upload, DIGEST))
+    assert pull(store, DIGEST) == CONTENT
+
+
+async def test_a_follower_is_woken_by_what_is_received(store):
+    upload, _ = await store.stage(OWNER)
+    client, ours = socket.socketpair()
+    sizes = []
+
+    async def follow():
+        sizes.append(await store.wait_grown(upload, 0))
+
+    with client, ours:
+        ours.setblocking(False)
+        client.sendall(b"abc")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            await trio.testing.wait_all_tasks_blocked()
+            await upload.receive(0, ours, 100)
+
+    assert sizes == [3]
 
 
 @pytest.mark.parametrize("offset", [0, 4, 6, 1 << 40])
