@@ -245,8 +245,10 @@ class LocalStore:
             async with aclosing(steps):
                 async for told in steps:
                     yield told
-        except (IndexFailed, StoreFailed, NoSpace, WriterBusy, OSError) as error:
+        except (IndexFailed, StoreFailed, NoSpace, WriterBusy) as error:
             raise self._meaning(error) from error
+        except OSError as error:  # what was looked at cannot be read; all else goes on
+            raise from_system(error, "the data directory") from error
 
     async def _fsck(self) -> AsyncGenerator[Progress | Report, None]:
         yield Progress("index and packs", 0)
