@@ -3,6 +3,8 @@
 LMDB opens an index once in a process, so whoever writes while we read is another one.
 """
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,8 @@ import lmdb
 import pytest
 
 from index import environment as module, keys
-from index.environment import open_environment, open_snapshots
-from index.errors import FormatUnknown, IndexFailed
+from index.environment import open_copy, open_environment, open_snapshots
+from index.errors import FormatUnknown, IndexFailed, NoSpace
 from tests.index.tables import write
 
 ROOT = Path(__file__).parents[2]
@@ -196,3 +198,82 @@ def test_slots_of_readers_that_were_killed_are_free_again(directory, monkeypatch
             nested = environment.read(lambda view: (setting(environment), view.revision()))
 
             assert nested[0] == b"first"
+
+
+# --- copies ---
+
+
+def copied(environment, to: Path) -> dict[bytes, bytes]:
+    """The settings of a copy that is made now."""
+    environment.copy(to)
+    with open_copy(to) as copy:
+        return copy.read(lambda view: dict(view.scan("setting")))
+
+
+def test_a_copy_is_one_private_file_with_what_was_committed(directory, tmp_path):
+    with open_snapshots(directory) as environment:
+        size = environment.copy(tmp_path / "copy")
+
+    status = (tmp_path / "copy").stat()
+    assert (status.st_size, status.st_mode & 0o777) == (size, 0o600)
+    with open_copy(tmp_path / "copy") as copy:
+        assert setting(copy) == b"first"
+        for table in keys.TABLES:
+            copy.read(lambda view, name=table: view.entries(name))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "index"]
+
+
+def test_a_copy_leaves_free_pages_behind(directory, tmp_path):
+    with open_environment(directory) as environment:
+        write(environment, lambda t: t.put("setting", b"large", bytes(1 << 20)))
+        write(environment, lambda t: t.delete("setting", b"large"))
+
+    with open_snapshots(directory) as environment:
+        assert environment.copy(tmp_path / "copy") < 1 << 20
+
+
+def test_a_copy_is_one_snapshot_beside_a_process_that_writes(directory, tmp_path):
+    with start_writer(directory, "second") as writer, open_snapshots(directory) as environment:
+        before = copied(environment, tmp_path / "before")
+        writer.communicate("go on\n")
+        after = copied(environment, tmp_path / "after")
+
+    assert (before, after) == ({b"key": b"first"}, {b"key": b"second"})
+
+
+def test_a_copy_never_takes_another_files_place(directory, tmp_path):
+    (tmp_path / "copy").write_bytes(b"mine")
+    with open_snapshots(directory) as environment, pytest.raises(FileExistsError):
+        environment.copy(tmp_path / "copy")
+
+    assert (tmp_path / "copy").read_bytes() == b"mine"
+
+
+def test_an_index_with_lost_pages_can_be_copied_all_the_same(directory, tmp_path):
+    path = directory / "data.mdb"
+    last_page = 16 + 8 + 8 + 8 + 2 * 48  # Source: LMDB 0.9, mdb.c, MDB_meta behind a page header
+    with path.open("r+b") as file:
+        for page in (0, 1):
+            file.seek(page * 4096 + last_page)
+            number = int.from_bytes(file.read(8), "little")
+            file.seek(-8, 1)
+            file.write((number + 3).to_bytes(8, "little"))
+        file.truncate(path.stat().st_size + 3 * 4096)
+
+    with open_snapshots(directory) as environment:
+        assert copied(environment, tmp_path / "copy") == {b"key": b"first"}
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_copy_onto_a_full_disk_is_told(directory, tmp_path, monkeypatch, call):
+    original = os.open
+
+    def full(*args):
+        if call == "fsync":
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return original("/dev/full", os.O_RDWR)
+
+    with open_snapshots(directory) as environment:
+        monkeypatch.setattr(os, call, full)
+        with pytest.raises(NoSpace):
+            environment.copy(tmp_path / "copy")
