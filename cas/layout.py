@@ -3,6 +3,7 @@
     lock                        one line about the server that holds the directory
     packs.lock                  held by who copies packs, or takes some away (`cas.keeping`)
     index/                      the LMDB environment
+    index.restoring/            what `index` becomes when a restore is done; no server starts then
     packs/<16 hex>              a pack; its name is its id (u64)
     packs/<16 zeros>.rewrite    a pack's copy that is being made; the next start removes it
     uploads/<64 hex>            a staged upload; its name is its session id
@@ -22,6 +23,7 @@ from cas.errors import UploadUnknown
 from cas.verbs import Owner
 
 INDEX: Final = "index"
+RESTORING: Final = "index.restoring"
 PACKS: Final = "packs"
 PACKS_LOCK: Final = "packs.lock"
 UPLOADS: Final = "uploads"

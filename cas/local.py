@@ -332,9 +332,12 @@ async def open_store(
     Raises:
         DirectoryHeld: another server has it.
         FormatUnknown: a newer version wrote it.
+        Damaged: a restore into it did not come to its end.
         StoreFailed: out of the block, when a sync or the index failed while it ran.
     """
     settings = settings or StoreSettings()
+    if (root / layout.RESTORING).exists():
+        raise Damaged(str(root), "a restore did not come to its end: run `orlop restore` again")
     for directory in reversed([path for path in (root, *root.parents) if not path.exists()]):
         directory.mkdir(mode=0o700 if directory == root else 0o777, exist_ok=True)
         sync_directory(directory.parent)  # the rest is synced by recovery

@@ -281,6 +281,14 @@ def punch_dead(root: Path, pack: int, used: Sequence[tuple[int, int]], size: int
     No extent covers them, so no reader ever asks for them; a crash before leaves them as dead
     bytes for a rewrite. See docs/design/0002-punch-after-commit.md.
     """
+    gaps = gaps_between(used, size)
+    if gaps:
+        with suppress(OSError):  # the object is committed: a disk that cannot punch keeps them
+            _punch(layout.pack_path(root, pack), gaps)
+
+
+def gaps_between(used: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """(offset, length) of the whole pages of a file of `size` bytes that `used` leaves out."""
     gaps: list[tuple[int, int]] = []
     end = 0
     for offset, length in (*used, (size, 0)):
@@ -288,9 +296,7 @@ def punch_dead(root: Path, pack: int, used: Sequence[tuple[int, int]], size: int
         if last > first:
             gaps.append((first, last - first))
         end = offset + length
-    if gaps:
-        with suppress(OSError):  # the object is committed: a disk that cannot punch keeps them
-            _punch(layout.pack_path(root, pack), gaps)
+    return gaps
 
 
 def _punch(path: Path, gaps: list[tuple[int, int]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
+from frontend.commands.backup import backup, restore
 from frontend.commands.common import (
     AsJson,
     Config,
@@ -40,6 +41,8 @@ for group in (repository, storage, config):
 
 app.command(gc)
 app.command(fsck)
+app.command(backup)
+app.command(restore)
 
 
 @app.command

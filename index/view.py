@@ -264,6 +264,23 @@ class View:
                 self.steps += 1
                 found = cursor.next()
 
+    def chunk_names(self, pack: int) -> dict[bytes, bytes]:
+        """Every chunk of a pack: key of `chunk_at` → u32 length · 32 bytes BLAKE3.
+
+        Not decoded, as millions are to be compared (measured: under 1 µs each, decoded 5).
+        """
+        prefix = keys.u64(pack)
+        found: dict[bytes, bytes] = {}
+        with self._transaction.cursor(db=self._tables["chunk_at"]) as cursor:
+            self.steps += 1
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    self.steps += 1
+                    if not key.startswith(prefix):
+                        break
+                    found[key] = value[:-4]  # without its references: they are no part of it
+        return found
+
     def iter_chunks_over(self, pack: int, start: int, stop: int) -> Iterator[tuple[int, ChunkAt]]:
         """(offset, chunk) of the chunks of a pack that overlap `start` to `stop`."""
         prefix = keys.u64(pack)

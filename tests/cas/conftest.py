@@ -5,6 +5,7 @@ import pytest
 from cas import layout
 from cas.local import open_store
 from cas.sessions import Sessions
+from tests.cas.backups import Site, shrink
 from tests.cas.pushing import noise, prepare, push
 from tests.cas.staging_area import SECRET
 
@@ -30,3 +31,10 @@ def idle(tmp_path):
     """Sessions whose hashing tasks do not run."""
     (tmp_path / layout.UPLOADS).mkdir()
     return Sessions(tmp_path, SECRET, 0)
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A data directory and a folder for its backup; small blobs go every way that large ones go."""
+    shrink(monkeypatch)
+    return Site(tmp_path)
