@@ -158,6 +158,19 @@ async def test_pages_of_deleted_chunks_are_given_back(site):
     await assert_whole(site)
 
 
+async def test_a_pack_that_ends_in_deleted_bytes_is_whole(site):
+    (_, gone) = await site.push(noise(100 * KIB, 1), noise(90 * KIB, 2))
+    await collect(site.data, gone)
+    del site.kept[gone]
+
+    back(site)
+
+    await assert_whole(site)
+    with counted("pread") as counts:
+        back(site)
+    assert counts["pread"] == 0
+
+
 # --- damage in the store -----------------------------------------------------------------------
 
 

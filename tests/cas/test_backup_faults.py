@@ -30,7 +30,9 @@ from tests.cas.backups import (
     assert_whole,
     back,
     collect,
+    damage,
     killed_at,
+    pack_of,
     restored,
 )
 from tests.cas.pushing import changes_for, fill, noise, prepare, push
@@ -119,6 +121,24 @@ async def test_the_first_backup_can_be_killed_too_and_there_is_nothing_to_restor
             await assert_serves(place, full.kept)
     assert refused > 10
     await assert_whole(full)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_no_kill_makes_it_forget_what_was_damaged(site):
+    for seed in ("old", "new"):
+        digests = await site.push(noise(450 * KIB, seed))
+        damage(site.data / layout.PACKS / pack_of(site, digests[0]), 1000)
+        if seed == "old":
+            back(site)
+
+    number = 0
+    while killed_at(site, number := number + 1):
+        again = site.tmp_path / "again"
+        shutil.copytree(site.folder, again)
+        assert len(back_up(site.data, again).damaged) == 2
+        shutil.rmtree(again)
+    assert number > 15
 
 
 # --- beside others -----------------------------------------------------------------------------

@@ -241,6 +241,7 @@ async def test_a_failure_anywhere_leaves_nothing(full, place, code):
     failed = 0
     while not fault.is_beyond:
         fault.go_on()
+        place.mkdir(parents=True)
         with fault.armed():
             try:
                 await restored(full.folder, place)
