@@ -14,12 +14,13 @@ from cas.backup import BackupReport, back_up
 from cas.digest import Digest
 from cas.local import open_store
 from cas.restore import restore
-from index import keys, placement
+from index import placement
 from index.changes import EdgeKind, Link, PutManifest, PutObject, SetTag, Unlink
 from index.environment import open_environment
-from index.placement import dismantle_slice
-from index.records import Manifest, Object
+from index.records import Manifest
 from tests.anomaly import replaced
+from tests.cas import collecting
+from tests.cas.collecting import AT_ONCE
 from tests.cas.pushing import IMAGE, drift, noise, prepare, pull, push
 
 TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -173,24 +174,6 @@ def killed_at(site: Site, number: int) -> bool:
 
 async def collect(root: Path, digest: Digest) -> None:
     """Delete a blob and give its bytes back, down to the pack; nobody serves the store."""
-    async with open_store(root) as store:
+    async with open_store(root, AT_ONCE) as store:
         await store.commit([Unlink(IMAGE, digest.key)])
-    with open_environment(root / layout.INDEX) as environment:
-        with environment.begin() as raw:
-            transaction = environment.transaction(raw)
-            row = Object.decode(transaction.get("object", digest.key))
-            packs = {extent.pack for extent in transaction.extents(row.id)}
-            transaction.delete("object", digest.key)
-            transaction.delete("garbage", keys.garbage(row.not_before, 2, digest.key))
-            while not dismantle_slice(transaction, row.id):
-                pass
-        for pack in packs:
-            if environment.read(partial(_is_dead, pack=pack)):
-                with environment.begin() as raw:
-                    environment.transaction(raw).delete("pack", keys.u64(pack))
-                layout.pack_path(root, pack).unlink()
-
-
-def _is_dead(view, pack: int) -> bool:
-    row = view.pack(pack)
-    return row.live == 0 and view.get("meta", keys.META_ACTIVE) != keys.u64(pack)
+        await collecting.collect(store)
