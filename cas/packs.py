@@ -199,8 +199,14 @@ class PackBlob:
             start += length
 
     def _run_at(self, start: int, stop: int) -> tuple[int, int, int]:
-        """(pack, offset, length) of the bytes from `start` on that lie together, up to `stop`."""
+        """(pack, offset, length) of the bytes from `start` on that lie together, up to `stop`.
+
+        Raises:
+            Damaged: no extent has them.
+        """
         index = bisect_right(self._starts, start) - 1
+        if index < 0 or start >= self._starts[index] + self._runs[index].length:
+            raise Damaged(f"byte {start} of an object", "the index has no place for it")
         extent, skip = self._runs[index], start - self._starts[index]
         return extent.pack, extent.offset + skip, min(extent.length - skip, stop - start)
 

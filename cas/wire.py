@@ -184,6 +184,7 @@ ERRORS: Final[Mapping[type[Exception], Any]] = {
     index.DirectoryHeld: tuple[str, str],
     index.WriterBusy: tuple[int],
     index.NoSpace: tuple[()],
+    index.IndexDamaged: tuple[str],
     index.IndexFailed: tuple[str],
 }
 _ERRORS: Final = _registry(ERRORS)

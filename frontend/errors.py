@@ -94,6 +94,9 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     index.DirectoryHeld: _BROKEN,
     index.WriterBusy: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", headers=_SOON),
     index.NoSpace: _FULL,
+    index.IndexDamaged: Wire(
+        HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", f"the index is damaged: {index.REMEDY}"
+    ),
     index.IndexFailed: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", _INTERNAL, _LATER),
 }
 

@@ -14,8 +14,9 @@ from typing import Any, Final, TypeVar
 import lmdb
 
 from index import keys
-from index.errors import FormatUnknown, IndexFailed, NoSpace
+from index.errors import FormatUnknown, IndexDamaged, IndexFailed, NoSpace
 from index.linux import reserve
+from index.pages import PageDamaged, check_pages, free_pages
 from index.transaction import Transaction
 from index.upgrade import STEPS, Step, read_format, upgrade
 from index.view import View
@@ -31,6 +32,8 @@ RESERVE: Final = (
 _NEXT_TO_NOTHING: Final = 1 << 20  # bytes; what a write leaves that did not fit
 MAX_READERS: Final = 1022  # slots of 64 bytes for all processes; a thread that reads takes one
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+# What LMDB says of pages that are not what they must be; it panics when it met one in a commit.
+_DAMAGE: Final = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.BadTxnError)
 # Pages that one commit both took and freed at the file's end are never written, so a healthy file
 # may be that much shorter than its last page says (measured: 2 pages in 1 % of mixed commits).
 _UNWRITTEN: Final = 64  # pages
@@ -49,12 +52,18 @@ class Environment:
         try:
             transaction = self._begin_read()
         except lmdb.Error as error:
-            raise IndexFailed(str(error)) from error
+            raise self._failed(error) from error
         with transaction:
             try:
                 return look((kind or View)(transaction, self._tables))  # type: ignore[arg-type]
             except lmdb.Error as error:
-                raise IndexFailed(str(error)) from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: lmdb.Error) -> IndexFailed:
+        """What LMDB's error means to those above."""
+        if isinstance(error, _DAMAGE):
+            return IndexDamaged(f"{self._path}: {error}")
+        return IndexFailed(str(error))
 
     def _begin_read(self) -> "lmdb.Transaction[bytes]":
         try:
@@ -66,6 +75,19 @@ class Environment:
     def begin(self) -> "lmdb.Transaction[bytes]":
         """Begin the commit's transaction; only the writer's thread may."""
         return self._lmdb.begin(write=True)
+
+    def write(self, run: Callable[[Transaction], None]) -> None:
+        """Commit one transaction durably; for one who has the index alone, without a writer.
+
+        Raises:
+            IndexFailed: nothing was committed.
+            Whatever `run` raises; nothing was committed.
+        """
+        try:
+            with self.begin() as raw:
+                run(self.transaction(raw))
+        except lmdb.Error as error:
+            raise self._failed(error) from error
 
     def child(self, parent: "lmdb.Transaction[bytes]") -> "lmdb.Transaction[bytes]":
         """Begin one operation's transaction within the commit's."""
@@ -138,12 +160,15 @@ class Environment:
 
     def open_tables(self, steps: Mapping[int, Step], newest: int) -> None:
         """Create what is missing and bring the format up to date, in one transaction."""
-        with self._lmdb.begin(write=True) as raw:
-            self._refuse_newer(raw, newest)
-            self._tables = {
-                name: self._lmdb.open_db(name.encode(), txn=raw) for name in keys.TABLES
-            }
-            upgrade(self.transaction(raw), steps, newest)
+        try:
+            with self._lmdb.begin(write=True) as raw:
+                self._refuse_newer(raw, newest)
+                self._tables = {
+                    name: self._lmdb.open_db(name.encode(), txn=raw) for name in keys.TABLES
+                }
+                upgrade(self.transaction(raw), steps, newest)
+        except lmdb.Error as error:
+            raise self._failed(error) from error
 
     def find_tables(self, newest: int) -> None:
         """Look the tables up, without a write.
@@ -163,18 +188,40 @@ class Environment:
             }
         except lmdb.NotFoundError as error:
             raise IndexFailed(f"{self._path} has not all of its tables") from error
+        except lmdb.Error as error:
+            raise self._failed(error) from error
 
     def refuse_truncated(self) -> None:
-        """Look whether the file has the pages that it needs: a read of a lost one ends the process.
+        """Look whether the file has the pages that it needs: a read beyond it ends the process.
 
         Raises:
-            IndexFailed: it is shorter.
+            IndexDamaged: more are missing than a healthy file may lack.
         """
-        needed = (self._lmdb.info()["last_pgno"] + 1) * (page := self._lmdb.stat()["psize"])
-        found = self._path.stat().st_size
+        page, needed, found = self._sizes()
         if found < needed - _UNWRITTEN * page:
-            reason = f"{self._path} has {found} of its {needed} bytes: put it back from a backup"
-            raise IndexFailed(reason)
+            raise IndexDamaged(f"{self._path} has {found} of its {needed} bytes")
+
+    def complete(self) -> None:
+        """Give the file the pages that a healthy one may lack; the writer's, before it begins.
+
+        Raises:
+            IndexDamaged: one of those is not free.
+        """
+        page, needed, found = self._sizes()
+        if found >= needed:
+            return
+        try:
+            is_healthy = free_pages(self._path).issuperset(range(found // page, needed // page))
+        except PageDamaged:
+            is_healthy = False
+        if not is_healthy:
+            raise IndexDamaged(f"{self._path} has {found} of its {needed} bytes")
+        os.truncate(self._path, needed)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Bytes of a page, bytes that the file should have, and bytes that it has."""
+        page = self._lmdb.stat()["psize"]
+        return page, (self._lmdb.info()["last_pgno"] + 1) * page, self._path.stat().st_size
 
     def _refuse_newer(self, raw: "lmdb.Transaction[bytes]", newest: int) -> None:
         """Look at the version before any table is touched."""
@@ -195,14 +242,15 @@ def open_environment(
     """Open (or create) the index in `directory`; closed when the block is left.
 
     Raises:
-        FormatUnknown: written by a newer version, or not an LMDB file of ours.
+        FormatUnknown: written by a newer version.
+        IndexDamaged: cut off, damaged, or not an LMDB file at all.
         IndexFailed: the system refused it; says why.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
     raw = _open(directory, newest, map_size=map_size)
     try:
         environment = Environment(raw, directory / _FILE)
-        environment.refuse_truncated()
+        environment.complete()
         environment.open_tables(steps, newest)
         sync_directory(directory)  # LMDB creates its files without it
         environment.reserve_space()
@@ -220,7 +268,8 @@ def open_snapshots(directory: Path, *, newest: int = keys.FORMAT) -> Iterator[En
     index we know), reads raise IndexFailed, and a process that opens it anew goes on.
 
     Raises:
-        FormatUnknown: written in another format than ours, or not an LMDB file of ours.
+        FormatUnknown: written in another format than ours.
+        IndexDamaged: cut off, damaged, or not an LMDB file at all.
         IndexFailed: there is no index yet, or the system refused it; says why.
     """
     if not (directory / _FILE).exists():
@@ -254,6 +303,19 @@ def open_copy(file: Path, *, newest: int = keys.FORMAT) -> Iterator[Environment]
         raw.close()
 
 
+def check_file(directory: Path) -> None:
+    """Look at every page of an index that nobody has open: LMDB could end the process over one.
+
+    Raises:
+        IndexDamaged: one is not sound; says which.
+        OSError: the file cannot be read.
+    """
+    try:
+        check_pages(directory / "data.mdb")
+    except PageDamaged as error:
+        raise IndexDamaged(f"{directory / 'data.mdb'}: {error}") from error
+
+
 def _open(directory: Path, newest: int, **options: Any) -> lmdb.Environment:  # noqa: ANN401 - lmdb's
     try:
         return lmdb.open(
@@ -266,8 +328,10 @@ def _open(directory: Path, newest: int, **options: Any) -> lmdb.Environment:  # 
             meminit=False,  # pages never leave the process before they are written whole
             **options,
         )
-    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
+    except lmdb.VersionMismatchError as error:
         raise FormatUnknown(str(error), newest) from error
+    except (lmdb.InvalidError, *_DAMAGE) as error:
+        raise IndexDamaged(f"{directory / 'data.mdb'}: {error}") from error
     except lmdb.Error as error:
         raise IndexFailed(str(error)) from error
 

@@ -8,13 +8,20 @@ IndexFault
 ├── WriterBusy           the write queue is full
 ├── NoSpace              the disk is full; nothing was changed
 └── IndexFailed          a sync or the environment failed: restart
+    └── IndexDamaged     data.mdb is not what was written: restarts do not help
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from index.changes import Expectation
+
+
+REMEDY: Final = (
+    "stop the server and run `orlop fsck --repair`; if that cannot read it, put a backup back "
+    "with `orlop restore`"
+)
 
 
 class IndexFault(Exception):
@@ -93,3 +100,15 @@ class IndexFailed(IndexFault):
 
     def __str__(self) -> str:
         return f"the index failed: {self.reason}"
+
+
+@dataclass(eq=False)
+class IndexDamaged(IndexFailed):
+    """`data.mdb` is cut off, or has pages that are none; `reason` names the file, and what it is.
+
+    The sentence is in the reason too, for those who pass only that on.
+    """
+
+    def __post_init__(self) -> None:
+        if REMEDY not in self.reason:
+            self.reason = f"{self.reason}: it is damaged; {REMEDY}"

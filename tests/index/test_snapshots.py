@@ -14,7 +14,7 @@ import pytest
 
 from index import environment as module, keys
 from index.environment import open_copy, open_environment, open_snapshots
-from index.errors import FormatUnknown, IndexFailed, NoSpace
+from index.errors import FormatUnknown, IndexDamaged, IndexFailed, NoSpace
 from tests.index.tables import write
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def test_another_format_is_refused_and_kept(directory, newest):
 def test_what_is_no_index_is_refused(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"no index" * 1024)
 
-    with pytest.raises(FormatUnknown), open_snapshots(tmp_path):
+    with pytest.raises(IndexDamaged, match="orlop restore"), open_snapshots(tmp_path):
         pass
 
 
@@ -133,7 +133,7 @@ def test_an_index_that_was_cut_off_is_refused(directory):
     # What is too short by more than this is cut off; a fresh index is small.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_UNWRITTEN", 0)
-        with pytest.raises(IndexFailed, match="put it back"), open_snapshots(directory):
+        with pytest.raises(IndexDamaged, match="orlop fsck --repair"), open_snapshots(directory):
             pass
 
 
