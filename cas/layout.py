@@ -8,6 +8,7 @@
     packs/<16 zeros>.rewrite    a pack's copy that is being made; the next start removes it
     uploads/<64 hex>            a staged upload; its name is its session id
     run/                        Unix sockets (`cas.sockets`)
+    lost+found/                 files that nothing knew, put here by `orlop fsck --repair`
 
 A session id is nonce(16) ‖ algorithm(1) ‖ MAC(15), in hex: POST and PATCH write no index row, and
 yet nobody but its owner can name it. Its first 8 bytes become the pack id if the file is adopted.
@@ -28,6 +29,7 @@ PACKS: Final = "packs"
 PACKS_LOCK: Final = "packs.lock"
 UPLOADS: Final = "uploads"
 RUN: Final = "run"
+LOST: Final = "lost+found"
 
 _NONCE: Final = 16
 _MAC: Final = 15

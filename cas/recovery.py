@@ -103,7 +103,10 @@ async def _activate_first(root: Path, writer: Writer) -> ActivePack:
     """
     folder = root / layout.PACKS
     if any(path.stat().st_size for path in folder.iterdir()):
-        raise Damaged(str(root / layout.INDEX), f"is empty, but {folder} is not: put it back first")
+        raise Damaged(
+            str(root / layout.INDEX),
+            f"is empty, but {folder} is not: put it back first with `orlop restore`",
+        )
     pack, following = new_pack(), new_pack()
     await writer.write(partial(activate_pack, pack=pack, following=following))
     create_pack(root, pack)

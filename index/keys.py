@@ -36,7 +36,7 @@ _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
 _PLACE: Final = Struct(">QQ")
 _GARBAGE: Final = Struct(">QB")
-_DIGEST_SIZES: Final = {1: 33, 2: 65}  # algorithm byte → bytes of D
+DIGEST_SIZES: Final = {1: 33, 2: 65}  # algorithm byte → bytes of D
 IMAGE_SIZE: Final = 8
 TYPE_HASH_SIZE: Final = 8
 MAX_KEY: Final = 511  # LMDB 0.9's default; the longest of ours is I·D·D (138) or R·path (≤ 259)
@@ -96,5 +96,5 @@ def split_garbage(key: bytes) -> tuple[int, int, bytes]:
 
 def split_digest(data: bytes) -> tuple[bytes, bytes]:
     """Split a D off the front: returns (D, the rest)."""
-    size = _DIGEST_SIZES[data[0]]
+    size = DIGEST_SIZES[data[0]]
     return data[:size], data[size:]

@@ -2,9 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from frontend.commands.common import AsJson, Data, Failure, data_directory, show, write
+
+Repair = Annotated[bool, Parameter(negative="")]
 
 
 def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> None:
@@ -26,14 +30,39 @@ def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> Non
     show(report | ({"due": due} if dry_run else {}), _collected(report, dry_run), as_json=json)
 
 
-def fsck(*, data: Data = None, json: AsJson = False) -> None:
-    """Recount every counter of the running server's store; fails when one is wrong."""
+def fsck(*, repair: Repair = False, data: Data = None, json: AsJson = False) -> None:
+    """Recount every counter of the running server's store; fails when one is wrong.
+
+    Parameters
+    ----------
+    repair
+        Mend what can be mended, while no server runs; fails when bytes stay lost.
+    """
+    if repair:
+        _repair(data, as_json=json)
+        return
     found: dict[str, Any] = {}
     for told in _told(data, "/api/v1/fsck"):
         found = told.get("report", found)
     words = found["drift"] or ["everything is as it must be"]
     show(found, "\n".join(words), as_json=json)
     if found["drift"]:
+        raise SystemExit(1)
+
+
+def _repair(data: Data, *, as_json: bool) -> None:
+    from cas.errors import CasError
+    from frontend.repairing import run
+    from index.errors import IndexFault
+
+    try:
+        done = run(data_directory(data))
+    except (CasError, IndexFault, OSError) as error:
+        raise Failure(f"cannot repair: {error}") from None
+    words = [f"mended: {each}" for each in done.mended] + [f"left: {each}" for each in done.left]
+    value = {"mended": done.mended, "left": done.left}
+    show(value, "\n".join(words) or "everything is as it must be", as_json=as_json)
+    if done.left:
         raise SystemExit(1)
 
 

@@ -14,6 +14,7 @@ from index.errors import DirectoryHeld
 from index.records import PackState
 from tests.anomaly import counted
 from tests.cas.pushing import (
+    IMAGE,
     OWNER,
     changes_for,
     drift,
@@ -132,7 +133,9 @@ async def test_indexed_bytes_that_are_lost_are_damage_and_never_zeros(tmp_path):
             pull(store, DIGEST)
         assert pull(store, good) == b"inline"
         assert pull(store, other) == noise(100_000, "next")
-        assert await drift(store) == [f"pack {path.name}: 300000 bytes, but its file has 100000"]
+        short, lost = await drift(store)
+        assert short == f"pack {path.name}: 300000 bytes, but its file has 100000"
+        assert f"{DIGEST}: 200000 bytes are lost" in lost
 
 
 async def test_a_lost_active_pack_does_not_keep_the_rest_from_being_served(tmp_path):
@@ -146,7 +149,9 @@ async def test_a_lost_active_pack_does_not_keep_the_rest_from_being_served(tmp_p
             pull(store, DIGEST)
         other = await push(store, noise(100_000, "next"))
         assert pull(store, other) == noise(100_000, "next")
-        assert await drift(store) == [f"pack {path.name}: its file is missing"]
+        missing, lost = await drift(store)
+        assert missing == f"pack {path.name}: its file is missing"
+        assert f"it hurts {IMAGE}@{DIGEST}" in lost
 
 
 async def test_a_lost_index_beside_packs_is_no_new_store(tmp_path):

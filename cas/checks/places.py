@@ -1,0 +1,178 @@
+"""Where images are: numbers of `meta`, storages, repositories, images and their names."""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from cas.checks.drift import Drift, Mend, Run, drop, put
+from index import keys
+from index.records import Image, Pack, PackState, Repository, Storage
+from index.transaction import Transaction
+
+_LAST: Final = b"\xff" * keys.MAX_KEY
+_SECRETS: Final = {keys.META_STORE: 16, keys.META_SECRET: 32}  # row → bytes
+
+
+# --- numbers ---
+
+
+def numbers(run: Run) -> Iterator[Drift]:
+    """No number is taken a second time, and what is random is there."""
+    repository = run.view.last_before("repository_by_id", b"", _LAST)
+    images = (keys.number(id_[4:]) for id_, _ in run.view.scan("image_by_id"))
+    taken = (
+        (keys.META_REPOSITORY, 4, keys.number(repository[0]) if repository else 0),
+        (keys.META_IMAGE, 4, max(images, default=0)),
+        (keys.META_OBJECT, 8, max(_last_object(run, table) for table in ("extent", "inline"))),
+    )
+    for row, size, last in taken:
+        if keys.number(run.view.get("meta", row) or b"\0") < last:
+            yield Drift(
+                f"meta {row.decode()}: {last} is taken", put("meta", row, last.to_bytes(size))
+            )
+    for row, size in _SECRETS.items():
+        if len(run.view.get("meta", row) or b"") != size:
+            yield Drift(f"meta {row.decode()}: is missing", put("meta", row, os.urandom(size)))
+
+
+def _last_object(run: Run, table: str) -> int:
+    last = run.view.last_before(table, b"", _LAST)
+    return 0 if last is None else keys.number(last[0][:8])
+
+
+def active(run: Run) -> Iterator[Drift]:
+    """Appends go to one pack, which is active; an empty index has none yet."""
+    named = run.view.get("meta", keys.META_ACTIVE)
+    following = run.view.get("meta", keys.META_NEXT)
+    packs = dict(run.view.iter_packs())
+    if named is None and not packs:
+        return
+    if following is None:
+        yield Drift("meta pack:next: is missing", put("meta", keys.META_NEXT, _new_pack()))
+    row = None if named is None else packs.get(keys.number(named))
+    if row is None or row.state is not PackState.ACTIVE:
+        yield Drift("meta pack:active: names no active pack", _activate(packs))
+    for pack, other in packs.items():
+        is_stray = other.state is PackState.ACTIVE and keys.u64(pack) != named
+        if is_stray and row is not None and row.state is PackState.ACTIVE:
+            sealed = other._replace(state=PackState.SEALED).encode()
+            yield Drift(
+                f"pack {pack:016x}: active, but appends go elsewhere",
+                put("pack", keys.u64(pack), sealed),
+            )
+
+
+def _activate(packs: dict[int, Pack]) -> Mend:
+    """The pack that says so is the active one; if none does, a new one. Its file is recovery's."""
+    found = [keys.u64(pack) for pack, row in packs.items() if row.state is PackState.ACTIVE]
+    name = found[0] if found else _new_pack()
+
+    def mend(transaction: Transaction) -> None:
+        if not found:
+            transaction.put("pack", name, Pack(PackState.ACTIVE, 0, 0).encode())
+        transaction.put("meta", keys.META_ACTIVE, name)
+
+    return mend
+
+
+def _new_pack() -> bytes:
+    return keys.u64(int.from_bytes(os.urandom(8)) or 1)
+
+
+# --- repositories ---
+
+
+def repositories(run: Run) -> Iterator[Drift]:
+    """A repository has a row by id, and a storage."""
+    named = {row.id: name for name, row in run.view.iter_repositories()}
+    for id_, name in run.view.scan("repository_by_id"):
+        if keys.number(id_) not in named:
+            made = Repository(id=keys.number(id_), revision=1, created_at=run.place.clock.now)
+            yield Drift(
+                f"repository {name.decode()}: its row is missing, it is private and hosted now",
+                put("repository", name, made.encode()),
+            )
+    for name_, row in run.view.iter_repositories():
+        run.checked["repositories"] += 1
+        if named[row.id] != name_:
+            yield Drift(f"repository {name_}: has the id of {named[row.id]}")
+        elif run.view.get("repository_by_id", keys.u32(row.id)) != name_.encode():
+            mend = put("repository_by_id", keys.u32(row.id), name_.encode())
+            yield Drift(f"repository {name_}: its row by id differs", mend)
+        storage = name_.partition("/")[0]
+        if run.view.storage(storage) is None:
+            value = Storage(created_at=run.place.clock.now).encode()
+            sentence = f"repository {name_}: its storage is missing"
+            yield Drift(sentence, put("storage", storage.encode(), value))
+
+
+# --- images ---
+
+
+def images(run: Run) -> Iterator[Drift]:
+    """An image has a name and an id that name each other; what is linked is in an image."""
+    misnamed: dict[bytes, bytes] = {}  # id → key of an image that its row by id does not name
+    for key, value in run.view.scan("image"):
+        run.checked["images"] += 1
+        id_ = Image.decode(value).id
+        named = run.view.get("image_by_id", id_)
+        if named != key[4:]:
+            misnamed[id_] = key
+            if named is None or _id_of(run, id_[:4] + named) == id_:
+                yield _misnamed(key, id_, named)
+    for id_, path in run.view.scan("image_by_id"):
+        if _id_of(run, id_[:4] + path) != id_:
+            yield _lost_image(run, id_, path, misnamed.get(id_))
+    for id_ in _iter_linked(run):
+        if run.view.get("image_by_id", id_) is None and id_ not in misnamed:
+            yield _unnamed(run, id_)
+
+
+def _id_of(run: Run, key: bytes) -> bytes | None:
+    value = run.view.get("image", key)
+    return None if value is None else Image.decode(value).id
+
+
+def _misnamed(key: bytes, id_: bytes, named: bytes | None) -> Drift:
+    sentence = f"image {key[4:].decode()}: its row by id differs"
+    if named is None:
+        return Drift(sentence, put("image_by_id", id_, key[4:]))
+    return Drift(f"{sentence}, a second name of {named.decode()}", drop(("image", key)))
+
+
+def _iter_linked(run: Run) -> Iterator[bytes]:
+    """Ids of images that have links; a step for each."""
+    after = None
+    while (row := next(run.view.scan("link", after=after), None)) is not None:
+        yield row[0][: keys.IMAGE_SIZE]
+        after = row[0][: keys.IMAGE_SIZE] + b"\xff" * keys.IMAGE_SIZE  # beyond any digest
+
+
+def _holds_links(run: Run, id_: bytes) -> bool:
+    return next(run.view.scan("link", id_), None) is not None
+
+
+def _lost_image(run: Run, id_: bytes, path: bytes, key: bytes | None) -> Drift:
+    """The name leads elsewhere, or nowhere; `key` is of the image that says it has this id."""
+    sentence = f"image_by_id {id_.hex()} {path.decode()}: there is no such image"
+    other = _id_of(run, id_[:4] + path)
+    if other is None and key is not None:
+        return Drift(sentence, put("image_by_id", id_, key[4:]))
+    is_named = other is not None and run.view.get("image_by_id", other) == path
+    if not _holds_links(run, id_) or is_named:  # in the second case it has no name, then
+        return Drift(sentence, drop(("image_by_id", id_)))
+    return Drift(sentence, put("image", id_[:4] + path, Image(id_, 0, 0, 0).encode()))
+
+
+def _unnamed(run: Run, id_: bytes) -> Drift:
+    """Both rows of a name are lost: it gets one under which it can be found."""
+    path = f"lost/{id_[4:].hex()}".encode()
+    sentence = f"image {id_.hex()}: its image is missing"
+    if run.view.get("repository_by_id", id_[:4]) is None:
+        return Drift(f"{sentence}, and its repository: create one, and push again")
+
+    def mend(transaction: Transaction) -> None:
+        transaction.put("image", id_[:4] + path, Image(id_, 0, 0, 0).encode())
+        transaction.put("image_by_id", id_, path)
+
+    return Drift(f"{sentence}, it is called {path.decode()} now", mend)
