@@ -48,7 +48,7 @@ from cas.verbs import (
 from index import keys
 from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
 from index.environment import Environment, open_environment, sync_directory
-from index.errors import ExpectationsFailed, IndexFailed, NoSpace, WriterBusy
+from index.errors import ExpectationsFailed, IndexDamaged, IndexFailed, NoSpace, WriterBusy
 from index.ledger import Clock
 from index.lock import hold_directory
 from index.placement import activate_pack
@@ -245,6 +245,8 @@ class LocalStore:
             async with aclosing(steps):
                 async for told in steps:
                     yield told
+        except IndexDamaged:
+            raise  # that is what was to be found out
         except (IndexFailed, StoreFailed, NoSpace, WriterBusy) as error:
             raise self._meaning(error) from error
         except OSError as error:  # what was looked at cannot be read; all else goes on

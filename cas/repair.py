@@ -22,7 +22,7 @@ from cas.fsck import FIRST, THEN
 from index.environment import Environment, check_file, open_environment
 from index.ledger import Clock
 from index.lock import hold_directory
-from index.placement import ROWS
+from index.placement import ROWS, mark_pack
 from index.transaction import Transaction
 from index.view import View
 from index.writer import open_writer
@@ -68,6 +68,8 @@ async def repair(root: Path, describe: Describe | None = None) -> Repaired:
             mending.run(THEN)
             if len(mending.mended) == before:
                 break
+        if mending.mended:
+            mending.mark_packs()
     return Repaired(mending.mended, mending.left)
 
 
@@ -93,6 +95,12 @@ class _Mending:
             listed = files.list_files(self.place.root)
             self.environment.read(partial(self._check, check, listed))
 
+    def mark_packs(self) -> None:
+        """Let collection look at every pack that is not all live: rows of some were dropped."""
+        packs = self.environment.read(_partly_dead)
+        for start in range(0, len(packs), ROWS):
+            self.environment.write(partial(_mark, packs[start : start + ROWS]))
+
     def _check(self, check: Check, listed: Listing, view: View) -> None:
         self._mend(check(Run(view, self.place, listed)))
 
@@ -104,6 +112,15 @@ class _Mending:
                 self.environment.write(partial(_apply, mends))
             self.mended += [each.sentence for each in group if each.mend is not None]
             self.left += [each.sentence for each in group if each.mend is None]
+
+
+def _partly_dead(view: View) -> list[int]:
+    return [pack for pack, row in view.iter_packs() if row.live < row.length]
+
+
+def _mark(packs: Sequence[int], transaction: Transaction) -> None:
+    for pack in packs:
+        mark_pack(transaction, pack)
 
 
 def _apply(mends: Iterable[Mend], transaction: Transaction) -> None:
