@@ -214,7 +214,7 @@ def activate_pack(transaction: Transaction, pack: int, following: int) -> None:
         row = Pack.decode(transaction.get("pack", active) or Pack(PackState.ACTIVE, 0, 0).encode())
         sealed = row._replace(state=PackState.SEALED)
         transaction.put("pack", active, sealed.encode())
-        transaction.put("garbage", keys.garbage(0, GarbageKind.PACK, active))
+        mark_pack(transaction, keys.number(active))  # bytes of commits that failed are in no row
     transaction.put("pack", keys.u64(pack), Pack(PackState.ACTIVE, 0, 0).encode())
     transaction.put("meta", keys.META_ACTIVE, keys.u64(pack))
     transaction.put("meta", keys.META_NEXT, keys.u64(following))

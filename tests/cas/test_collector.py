@@ -1,13 +1,19 @@
 """Collection on a real store: what is freed, what stays, and what others see meanwhile."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 import trio
 import trio.lowlevel
 
 from cas import appender, layout, placing
+from cas.digest import Digest
 from cas.keeping import keeping_packs
 from cas.local import StoreSettings, open_store
+from cas.verbs import Adopt
 from index.changes import EdgeKind, Link, Linked, Unlink
+from index.errors import ExpectationsFailed
 from index.records import PackState
 from tests.cas.collecting import (
     AT_ONCE,
@@ -19,6 +25,7 @@ from tests.cas.collecting import (
 from tests.cas.pushing import (
     IMAGE,
     OTHER,
+    OWNER,
     drift,
     files,
     fill,
@@ -202,6 +209,49 @@ async def test_a_reader_keeps_its_bytes_through_unlink_and_rewrite(store, tmp_pa
     for blob in blobs:
         blob.close()
     assert await drift(store) == []
+
+
+async def test_the_last_reader_of_a_replaced_pack_closes_it(store, tmp_path):
+    digest = await push_idle(store, noise(MIB))
+    opened = [store.read(lambda view: view.open(digest)) for _ in range(2)]
+    assert len(deleted_files()) == 0
+
+    await collect(store)
+
+    assert len(deleted_files()) == 1  # shared by both
+    opened[0].close()
+    assert len(deleted_files()) == 1
+    opened[1].close()
+    assert deleted_files() == []
+
+
+def deleted_files() -> list[str]:
+    """Packs that this process holds open although they have no name any more."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return [each for each in found if each.endswith(" (deleted)") and f"/{layout.PACKS}/" in each]
+
+
+async def test_bytes_of_a_commit_that_failed_are_freed_too(store, tmp_path, monkeypatch):
+    """They were appended, and no row ever told of them."""
+    monkeypatch.setattr(appender, "SEAL_SIZE", 2 * MIB)
+    kept = await push(store, noise(MIB, "kept"))
+    lost = noise(MIB, "lost")
+    upload = await fill(store, lost)
+    changes = [Adopt(upload.id, Digest.of(lost), OWNER), Link(IMAGE, Digest.of(lost).key)]
+    with pytest.raises(ExpectationsFailed):
+        await store.commit(changes, [Linked(OTHER, kept.key)])
+    await upload.cancel()
+    await push(store, noise(100_000, "next"))  # into the pack that follows
+    held = blocks(tmp_path)
+
+    report = await collect(store, is_thorough=False)
+
+    assert report.bytes_freed == held - blocks(tmp_path)
+    assert report.bytes_freed >= MIB - 8 * 1024
+    assert pull(store, kept) == noise(MIB, "kept")
 
 
 async def test_a_pinned_pack_waits(store, tmp_path):
