@@ -124,14 +124,16 @@ class RemoteStore:
         staging.check_space(self._root, self._min_free)
         path = layout.upload_path(self._root, upload.id)
         try:
-            upload.size = await trio.to_thread.run_sync(step, path, *args, limiter=self._writers)
+            size = await trio.to_thread.run_sync(step, path, *args, limiter=self._writers)
         except CasError:
             with suppress(UploadUnknown):
                 upload.size = staging.size_of(path)  # what fitted before the error is kept
             raise
-        grown = wire.Grown(upload.owner, upload.id)
-        upload.size = (await self._calls.call(grown, wire.Number, self._calls.appends)).value
-        return upload.size
+        upload.size = size  # and not the daemon's: another client may have appended meanwhile
+        await self._calls.call(
+            wire.Grown(upload.owner, upload.id), wire.Number, self._calls.appends
+        )
+        return size
 
     async def cancel(self, upload: "RemoteUpload") -> None:
         """End the session."""

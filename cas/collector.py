@@ -31,6 +31,7 @@ from index import keys
 from index.collect import collect_slice
 from index.environment import Environment
 from index.errors import IndexFault
+from index.ledger import Clock
 from index.placement import dismantle_slice, forget_pack, retire_pack, unmark_pack
 from index.records import PackState, Run, WorkKind
 from index.runs import begin_run, note_run
@@ -60,7 +61,7 @@ class Parts:
     sessions: Sessions
     packs: Packs
     pins: Pins
-    now: Callable[[], float]  # seconds since 1970
+    clock: Callable[[], Clock]
     upload_expiry: float  # seconds
 
 
@@ -112,7 +113,7 @@ class Collector:
                     await write(partial(step, began=began, run=run))
 
     def _milliseconds(self) -> int:
-        return int(self._parts.now() * 1000)
+        return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ class _Run:
         for number in await self._look(_collected):  # a run before was ended in the middle
             await self._dismantle(number)
         while True:
-            taken = await self._write(partial(collect_slice, now=int(self._parts.now()), rows=ROWS))
+            taken = await self._write(partial(collect_slice, clock=self._parts.clock(), rows=ROWS))
             self._count.update(links=taken.links, manifests=taken.manifests, blobs=taken.blobs)
             for number in taken.works:
                 await self._dismantle(number)
@@ -186,11 +187,16 @@ class _Run:
 
     async def _reclaim(self) -> AsyncGenerator[int, None]:
         for pack in await self._marked():
-            found = await self._look(partial(reclaim.look_at, root=self._parts.root, pack=pack))
+            look = partial(reclaim.look_at, root=self._parts.root, pack=pack)
+            found = await self._look(look)
             if found is None:
                 await self._write(partial(unmark_pack, pack=pack, live=None))
-            elif await self._may_change(found):
-                await self._free(found)
+            elif self._may_change(found):
+                # Look again: who held it until a moment ago has told of its bytes since the first
+                # look. From now on a sealed pack only loses some.
+                found = await self._look(look)
+                if found is not None:
+                    await self._free(found)
             yield self._count["packs"]
 
     async def _marked(self) -> list[int]:
@@ -202,7 +208,7 @@ class _Run:
                 marked.append(active)
         return marked
 
-    async def _may_change(self, found: Candidate) -> bool:
+    def _may_change(self, found: Candidate) -> bool:
         if found.pack in self._parts.pins:
             self._count["postponed"] += 1
             return False
@@ -233,19 +239,20 @@ class _Run:
         """
         root = self._parts.root
 
-        def take() -> int:
+        def take() -> int | None:
             with taking_packs(root) as may:
                 if not may:
-                    return -1
+                    return None
                 change(root, what)
                 return found.blocks - reclaim.blocks_of(root, found.pack)
 
+        freed: int | None
         try:
             freed = await trio.to_thread.run_sync(take)
         except OSError as error:
             _log.warning("pack %016x stays as it is: %s", found.pack, error)
-            freed = -1
-        if freed < 0:
+            freed = None
+        if freed is None:
             self._count["postponed"] += 1
             return False
         self._count["packs"] += 1
@@ -262,7 +269,7 @@ class _Run:
         """Say what `collect` would take now, and why."""
         parts = self._parts
         yield Progress("references", 0)
-        look = partial(rehearse, root=parts.root, now=int(parts.now()), expiry=parts.upload_expiry)
+        look = partial(rehearse, root=parts.root, now=parts.clock().now, expiry=parts.upload_expiry)
         found, report = await self._look(look)
         for due in found:
             yield due

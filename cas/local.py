@@ -1,5 +1,6 @@
 """The store in process: one per data directory, behind the seven verbs of `cas.verbs`."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -48,13 +49,22 @@ from cas.verbs import (
 from index import keys
 from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
 from index.environment import Environment, open_environment, sync_directory
-from index.errors import ExpectationsFailed, IndexDamaged, IndexFailed, NoSpace, WriterBusy
+from index.errors import (
+    ExpectationsFailed,
+    IndexDamaged,
+    IndexFailed,
+    IndexFault,
+    NoSpace,
+    WriterBusy,
+)
 from index.ledger import Clock
 from index.lock import hold_directory
 from index.placement import activate_pack
 from index.writer import Writer, open_writer
 
 T = TypeVar("T")
+
+_log = logging.getLogger("orlop.store")
 
 EXTEND_SECONDS: Final = 1800  # a lease is renewed at most once in this time
 
@@ -96,7 +106,7 @@ class LocalStore:
                 sessions=parts.sessions,
                 packs=self._packs,
                 pins=pins,
-                now=lambda: self.now(),
+                clock=self._clock,
                 upload_expiry=settings.upload_expiry_seconds,
             )
         )
@@ -276,9 +286,13 @@ class LocalStore:
         """Collect every so often, until cancelled."""
         while self._settings.collection_seconds:
             await trio.sleep(self._settings.collection_seconds)
-            with suppress(StorageFull, Busy, Damaged):  # the next round goes on
+            try:
                 async for _ in self.maintain(Collect(is_thorough=False)):
                     pass
+            except StoreFailed:
+                raise
+            except (CasError, IndexFault) as error:  # the next round goes on
+                _log.warning("a collection ended early: %s", error)
 
     async def watch(self) -> None:
         """Raise StoreFailed as soon as the store can not go on: the process must end."""

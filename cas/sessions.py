@@ -104,7 +104,8 @@ class Sessions:
             with suppress(UploadUnknown):
                 session.size = staging.size_of(session.path)  # what fitted before the error is kept
             raise
-        return await self.note_grown(session, size)
+        await self.note_grown(session, size)
+        return size  # and not the session's: another client may have appended to it meanwhile
 
     async def note_grown(self, session: Session, size: int) -> int:
         """Somebody, here or in another process, appended to the file: it has `size` bytes now.

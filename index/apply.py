@@ -5,7 +5,8 @@ Every count of invariant 3 changes here and in `index.placement` only; `index.le
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
-from typing import Final
+
+import msgspec
 
 from index import keys
 from index.changes import (
@@ -27,12 +28,8 @@ from index.changes import (
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met
 from index.ledger import Clock, Ledger
-from index.placement import ROWS
 from index.records import GarbageKind, Image, Link as LinkRow, Manifest, Object, Storage, Tag
 from index.transaction import Transaction
-
-_ROWS_PER_EDGE: Final = 6  # that unlinking a manifest writes at most
-_NOTHING: Final = 8  # rows, counted with those of looking: a manifest that comes first is taken
 
 
 def apply(
@@ -63,6 +60,7 @@ class Commit:
     def __init__(self, transaction: Transaction, clock: Clock) -> None:
         self._transaction = transaction
         self._now = clock.now
+        self._grace = clock.grace
         self.ledger = Ledger(transaction, clock)
 
     @singledispatchmethod
@@ -126,33 +124,53 @@ class Commit:
     def _drop_package(self, change: DropPackage) -> None:
         row = self._transaction.tag(self._image(change.image).id, change.tag)
         self._drop_tag(change.image, change.tag)
-        if row is not None:
-            self.sweep(change.image, row.digest)
+        if row is not None and self._is_idle_manifest(self._image(change.image).id, row.digest):
+            self._drop_family(change.image, row.digest)
 
-    def sweep(self, name: ImageName, digest: bytes) -> None:
-        """Unlink a manifest that nothing needs any more, and so on with what only it needed.
+    def answer(self, name: ImageName, digest: bytes) -> None:
+        """Take back the question whether a manifest is needed; if it is not, it goes.
 
-        Those are its child manifests, and the manifests that refer to it, if neither a tag nor
-        another parent needs them. What does not fit in ROWS with what the transaction has written
-        waits as garbage of its own.
+        A tag, a parent or a subject that is there keeps it.
         """
-        waiting = [digest]
-        while waiting:
-            digest = waiting.pop()
-            repository = self._transaction.repository(name.repository)
-            image = repository and self.ledger.image(repository.id, name.path)
-            if not image or not self._is_idle_manifest(image.id, digest):
-                continue
-            children = list(self._transaction.iter_children(image.id, digest))
-            written = self.ledger.size
-            if written > _NOTHING and written + _ROWS_PER_EDGE * (len(children) + 3) > ROWS:
-                row = keys.garbage(self._now, GarbageKind.MANIFEST, image.id + digest)
-                self._transaction.put("garbage", row)
-                continue
-            waiting += [child for child, kind in children if kind == EdgeKind.CHILD]
-            referrers = self._transaction.iter_referrers(image.id, digest)
-            waiting += [cursor[keys.TYPE_HASH_SIZE :] for cursor, _ in referrers]
-            self._unlink(Unlink(name, digest))
+        image = self._image(name)
+        record = self._transaction.manifest(image.id, digest)
+        if record is None:
+            return
+        self._ask(image.id, digest, record, 0)
+        has_subject = record.subject and self._transaction.manifest(image.id, record.subject)
+        if not has_subject and self._is_idle_manifest(image.id, digest):
+            self._drop_family(name, digest)
+
+    def _drop_family(self, name: ImageName, digest: bytes) -> None:
+        """Unlink a manifest; its children and those that refer to it are asked about later.
+
+        Not now: a HEAD that said 200 is a promise, and lasts as long as for any link.
+        """
+        image = self._image(name).id
+        children = self._transaction.iter_children(image, digest)
+        family = [child for child, kind in children if kind == EdgeKind.CHILD]
+        referrers = self._transaction.iter_referrers(image, digest)
+        family += [cursor[keys.TYPE_HASH_SIZE :] for cursor, _ in referrers]
+        self._unlink(Unlink(name, digest))
+        for each in family:
+            record, link = self._transaction.manifest(image, each), self.ledger.link(image, each)
+            if record is not None and link is not None:
+                due = max(self._now + self._grace, link.lease)
+                self._ask(image, each, record, max(due, record.not_before))
+
+    def _ask(self, image: bytes, digest: bytes, record: Manifest, due: int) -> None:
+        """Move the question about a manifest to `due`; 0: there is none."""
+        if record.not_before == due:
+            return
+        if record.not_before:
+            old = keys.garbage(record.not_before, GarbageKind.MANIFEST, image + digest)
+            self._transaction.delete("garbage", old)
+        if due:
+            self._transaction.put(
+                "garbage", keys.garbage(due, GarbageKind.MANIFEST, image + digest)
+            )
+        moved = msgspec.structs.replace(record, not_before=due)
+        self._transaction.put("manifest", image + digest, moved.encode())
 
     def _is_idle_manifest(self, image: bytes, digest: bytes) -> bool:
         """Whether only its own row refers to a manifest."""
@@ -168,6 +186,7 @@ class Commit:
         before = self._transaction.manifest(image.id, change.digest)
         if before is not None:
             if before.media_type == change.record.media_type:
+                self._ask(image.id, change.digest, before, 0)  # somebody wants it for itself
                 return  # the same bytes: the same edges, the same referrer, the first push's time
             self._drop_manifest(change.image, change.digest)  # under another type it reads anew
             image = self._image(change.image)
@@ -190,6 +209,7 @@ class Commit:
         record = self._transaction.manifest(image.id, digest)
         if record is None:
             return
+        self._ask(image.id, digest, record, 0)
         key = image.id + digest
         for child, _ in list(self._transaction.iter_children(image.id, digest)):
             self._transaction.delete("edge", key + child)

@@ -103,8 +103,8 @@ class SetTag:
 class DropPackage:
     """Take `tag` away, and its manifest unless another tag or an index needs it.
 
-    With the manifest go its child manifests and the manifests that refer to it, as far as only it
-    needed them.
+    Its child manifests and the manifests that refer to it go later, when their grace and lease are
+    over, unless something else needs them by then or they are pushed again.
     """
 
     image: ImageName

@@ -7,6 +7,7 @@ Nothing is scanned but what is due. Packs are `cas.reclaim`'s.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from index import keys
@@ -17,7 +18,9 @@ from index.records import GarbageKind, Link, Object, Work, WorkKind
 from index.transaction import Transaction
 from index.view import View
 
-_MOST_PER_ROW: Final = 24  # rows that taking one thing may write, swept manifests apart
+_MOST_PER_ROW: Final = 24  # rows that taking one thing may write, what hangs on a manifest apart
+_ROWS_PER_EDGE: Final = 7  # both rows, link, its garbage, and of a child manifest its question
+_ROWS_PER_REFERRER: Final = 3
 _BEHIND_PACKS: Final = keys.garbage(0, 0xFF, b"")  # marks of packs come first: their time is 0
 
 
@@ -42,19 +45,22 @@ def iter_due(view: View, now: int) -> Iterator[tuple[GarbageKind, bytes, bytes]]
         yield GarbageKind(kind), name, value
 
 
-def collect_slice(transaction: Transaction, now: int, rows: int = ROWS) -> Taken:
-    """Take the next things that are due at `now`; writes at most `rows` rows.
+def collect_slice(transaction: Transaction, clock: Clock, rows: int = ROWS) -> Taken:
+    """Take the next things that are due now; writes at most `rows` rows.
 
-    A single manifest of more edges than that is taken in one transaction: half of one is nothing
-    that anybody may see.
+    A single manifest of which more rows hang is taken in one transaction of its own: half of one is
+    nothing that anybody may see.
     """
     taken = Taken()
     while transaction.rows + _MOST_PER_ROW <= rows:
         found = next(transaction.scan("garbage", after=_BEHIND_PACKS), None)
-        not_before, kind, name = keys.split_garbage(found[0]) if found else (now + 1, 0, b"")
-        if found is None or not_before > now:
+        if found is None or keys.split_garbage(found[0])[0] > clock.now:
             taken.is_over = True
             break
+        not_before, kind, name = keys.split_garbage(found[0])
+        is_first = transaction.rows == 0
+        if kind == GarbageKind.MANIFEST and not is_first and _rows_of(transaction, name) > rows:
+            break  # the next slice is its own
         transaction.delete("garbage", found[0])
         match kind:
             case GarbageKind.LINK:
@@ -62,7 +68,7 @@ def collect_slice(transaction: Transaction, now: int, rows: int = ROWS) -> Taken
             case GarbageKind.OBJECT:
                 _take_object(transaction, taken, (not_before, name), found[1])
             case GarbageKind.MANIFEST:
-                _take_manifest(transaction, taken, now, name)
+                _take_manifest(transaction, clock, name)
     taken.rows = transaction.rows
     return taken
 
@@ -103,13 +109,22 @@ def _take_object(
         taken.blobs += 1
 
 
-def _take_manifest(transaction: Transaction, taken: Taken, now: int, key: bytes) -> None:
+def _take_manifest(transaction: Transaction, clock: Clock, key: bytes) -> None:
     name = transaction.image_name(key[: keys.IMAGE_SIZE])
     if name is None:
         return
-    commit = Commit(transaction, Clock(now, 0))
-    commit.sweep(name, key[keys.IMAGE_SIZE :])
+    commit = Commit(transaction, clock)
+    commit.answer(name, key[keys.IMAGE_SIZE :])
     commit.ledger.settle()
+
+
+def _rows_of(transaction: Transaction, key: bytes) -> int:
+    """About how many rows the transaction has with the end of a manifest, at most."""
+    image, digest = key[: keys.IMAGE_SIZE], key[keys.IMAGE_SIZE :]
+    edges = sum(1 for _ in islice(transaction.iter_children(image, digest), ROWS))
+    referrers = sum(1 for _ in islice(transaction.iter_referrers(image, digest), ROWS))
+    written = transaction.rows + _MOST_PER_ROW
+    return written + _ROWS_PER_EDGE * edges + _ROWS_PER_REFERRER * referrers
 
 
 def _is_due(row: Link | Object, not_before: int) -> bool:

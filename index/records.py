@@ -44,7 +44,7 @@ class GarbageKind(IntEnum):
     LINK = 1
     OBJECT = 2
     PACK = 3  # it has lost bytes; its time is 0
-    MANIFEST = 4  # what needed it has gone: is it needed still?
+    MANIFEST = 4  # what it was there for has gone: does anything need it?
 
 
 class Link(NamedTuple):
@@ -241,6 +241,7 @@ class Manifest(_Row, frozen=True, kw_only=True):
     subject: bytes = b""
     pushed_at: int = 0
     pushed_by: str = ""
+    not_before: int = 0  # when it is asked whether anything needs it: a garbage row says so too
 
 
 class Run(_Row, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ class Maintenance:
     async def collect(self) -> Response:
         """Administrators. Frees what nothing refers to; answers when it is done.
 
-        A run under way is waited for. Who leaves ends the run; the next one goes on.
+        A run under way is waited for. It goes on to its end also when the client leaves.
         """
         await self._callers.admin("collect garbage")
         wanted = await body(Collection) if await request.get_data() else Collection()

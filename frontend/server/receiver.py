@@ -35,7 +35,13 @@ class Receiver:
         return self._left
 
     def skip(self, count: int) -> None:
-        """The next `count` bytes of the body went another way: they are not fed."""
+        """The next `count` bytes of the body went another way: they are not fed.
+
+        Raises:
+            ValueError: the body is shorter. What follows could be taken for a request.
+        """
+        if not 0 <= count <= self._left:
+            raise ValueError(f"{count} bytes of a body that has {self._left} left")
         self._left -= count
 
     def feed(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ import trio
 
 SMALL: Final = 64 << 10  # bytes that are cheaper to copy together than to send apart
 SEND_SLICE: Final = 1 << 20  # bytes that one call may send before others have their turn
+_MUCH: Final = 64 << 10  # bytes; with less at a time a client is read as any other
 STALL_BYTES: Final = 256 << 10  # bytes under one stall limit: 60 s are enough for 4.3 KiB/s
 
 
@@ -60,9 +61,10 @@ class Wire:
                 return data
 
     async def wait_arrived(self, size: int, seconds: float) -> bool:
-        """Wait until `size` bytes are there, or what the system can hold of them.
+        """Wait until `size` bytes are there, or much of them if the system holds no more.
 
-        False when they did not come in time, or nothing more comes at all.
+        False when they did not come in time, or nothing more comes at all; and where the system
+        wakes us for every byte, as it does on Unix sockets.
         """
         self._set_low_mark(size)
         try:
@@ -70,7 +72,7 @@ class Wire:
                 await trio.lowlevel.wait_readable(self._number)
         finally:
             self._set_low_mark(1)
-        return not patience.cancelled_caught and self._waiting() > 0
+        return not patience.cancelled_caught and self._waiting() >= min(size, _MUCH)
 
     def _set_low_mark(self, size: int) -> None:
         """How many bytes there must be for the system to say that there are any: socket(7)."""

@@ -6,13 +6,14 @@ import pytest
 import trio
 import trio.lowlevel
 
-from cas import collector
+from cas import appender, collector, reclaim
 from cas.digest import Digest
 from cas.local import StoreSettings, open_store
 from cas.verbs import Adopt, Collect, Collected
 from index.changes import Link, SetTag, Unlink
 from index.errors import ExpectationsFailed, TargetMissing
 from index.placement import ROWS
+from index.records import PackState
 from tests.cas.collecting import (
     AT_ONCE,
     blocks,
@@ -244,3 +245,39 @@ async def test_a_chunk_that_goes_between_look_and_commit_is_stored_anew(store):
     assert await drift(store) == []
     await collect(store)
     assert store.read(lambda view: view.entries("chunk_at")) == 0
+
+
+async def test_bytes_that_are_told_of_between_two_looks_stay(store, monkeypatch):
+    """A push appends, its pack is sealed, collection looks, and only then the push commits."""
+    monkeypatch.setattr(appender, "SEAL_SIZE", MIB)
+    await push(store, noise(300_000, "kept"))
+    await push_idle(store, noise(400_000, "gone"))
+    content = noise(600_000, "told of late")
+    has_looked, is_committed = trio.Event(), trio.Event()
+    look_at, write = reclaim.look_at, store._placer._write
+
+    def look_slowly(view, root, pack):
+        found = look_at(view, root, pack)
+        if found is not None and found.row.state is PackState.SEALED:
+            trio.from_thread.run_sync(has_looked.set)
+            trio.from_thread.run(is_committed.wait)
+        return found
+
+    async def write_late(build):
+        monkeypatch.setattr(reclaim, "look_at", look_slowly)
+        await has_looked.wait()
+        return await write(build)
+
+    async def push_late() -> None:
+        await push(store, content)
+        is_committed.set()
+
+    monkeypatch.setattr(store._placer, "_write", write_late)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push_late)
+            while not has_looked.is_set():
+                await collect(store)
+
+    assert pull(store, Digest.of(content)) == content
+    assert await drift(store) == []

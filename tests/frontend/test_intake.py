@@ -2,12 +2,14 @@
 
 import errno
 import socket
+import threading
 import time
 
 import pytest
 import trio
 
 from cas import staging
+from cas.sessions import Sessions
 from frontend.server import intake
 from frontend.server.wire import Wire
 from tests.anomaly import replaced
@@ -183,3 +185,32 @@ def test_tls_is_read(secure, received):
     secure.push(secure.image(), CONTENT)
 
     assert received == []
+
+
+def test_what_another_client_appends_is_not_taken_for_ours(live, monkeypatch):
+    """Else so much less of our body would be left, and its end would be read as a request."""
+    location = live.begin(live.image())
+    note_grown, is_waiting = Sessions.note_grown, threading.Event()
+
+    async def note_late(sessions, session, size):
+        if size >= 4 * MIB and not is_waiting.is_set():
+            is_waiting.set()
+            await trio.sleep(0.5)  # as when much is not hashed yet
+        return await note_grown(sessions, session, size)
+
+    monkeypatch.setattr(Sessions, "note_grown", note_late)
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    content = noise(11 * MIB) + hidden.ljust(MIB, b" ")
+    with live.connect() as peer:
+        sender = threading.Thread(
+            target=peer.sendall, args=(head(location, len(content)) + content,)
+        )
+        sender.start()
+        assert is_waiting.wait(10)
+        other = live.client.patch(location, content=bytes(MIB))
+        received = read_to_end(peer)
+        sender.join()
+
+    assert other.status_code == 202
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert received.startswith(b"HTTP/1.1 416 ")

@@ -7,6 +7,7 @@ from index.apply import apply
 from index.changes import DropPackage, EdgeKind, SetTag, Unlink
 from index.collect import collect_slice, iter_due
 from index.errors import TargetMissing
+from index.ledger import Clock
 from index.placement import ROWS, mark_pack, unmark_pack
 from index.records import GarbageKind, Pack, PackState
 from tests.index.tables import (
@@ -32,7 +33,16 @@ def index(environment):
 
 
 def take(index, now=LATER, rows=ROWS):
-    return write(index, lambda t: collect_slice(t, now, rows))
+    return write(index, lambda t: collect_slice(t, Clock(now, CLOCK.grace), rows))
+
+
+def take_all(index, rows=ROWS) -> list[int]:
+    """Collect until nothing waits, however long that is; the rows of each transaction."""
+    written = []
+    for step in range(1, 10):
+        while not (taken := take(index, CLOCK.now + step * CLOCK.grace, rows)).is_over:
+            written.append(taken.rows)
+    return written
 
 
 def garbage(index) -> list[GarbageKind]:
@@ -157,25 +167,102 @@ def test_a_package_takes_along_what_only_it_needed(index):
 
     drop(index)
 
-    assert not any(is_linked(index, number) for number in (1, 1000, 1001, 1002))
-    assert is_linked(index, 1000 * 1000)  # its grace has begun
+    assert [is_linked(index, number) for number in (1, 1000, 1001, 1002)] == [False, *[True] * 3]
     take(index)
+    assert not any(is_linked(index, number) for number in (1000, 1001, 1002))
+    assert is_linked(index, 1000 * 1000)  # its grace has begun
+    take_all(index)
     assert index.read(lambda v: v.entries("object")) == 0
 
 
-def test_a_wide_one_leaves_the_rest_to_collection(index):
+def test_a_wide_one_goes_in_bounded_transactions(index):
     family(index, width=40, layers=8)
 
     assert drop(index) <= ROWS
-    left = garbage(index).count(GarbageKind.MANIFEST)
-    assert 0 < left < 40
-    rows = []
-    while not (taken := take(index)).is_over:
-        rows.append(taken.rows)
+    assert garbage(index).count(GarbageKind.MANIFEST) == 40
+    rows = take_all(index)
 
     assert max(rows) <= ROWS
     assert index.read(lambda v: v.entries("manifest")) == 0
     assert garbage(index) == []
+
+
+def test_one_manifest_of_many_edges_is_a_transaction_of_its_own(index):
+    blobs = range(5000, 5200)
+    for blob in blobs:
+        commit(index, put(blob))
+    edges = [(blob, EdgeKind.LAYER) for blob in blobs]
+    commit(index, (*put(2), *put(3), manifest(2, edges), manifest(3)))
+    parents = [(2, EdgeKind.CHILD), (3, EdgeKind.CHILD)]
+    commit(index, (*put(1), manifest(1, parents), SetTag(IMAGE, "v", digest_of(1))))
+    for number in range(10, 20):
+        commit(index, put(number))
+    drop(index)
+
+    rows = take_all(index)
+
+    assert sum(count > ROWS for count in rows) == 1
+    assert index.read(lambda v: v.entries("object")) == 0
+
+
+def test_what_is_pushed_again_is_asked_about_no_more(index):
+    family(index, width=2, layers=1)
+    drop(index)
+
+    commit(index, (*put(1000), manifest(1000, [(1000 * 1000, EdgeKind.LAYER)])))
+    take_all(index)
+
+    assert is_linked(index, 1000)
+    assert is_linked(index, 1000 * 1000)
+    assert not is_linked(index, 1001)
+    assert garbage(index) == []
+
+
+def test_who_needs_a_child_again_keeps_it(index):
+    family(index, width=2, layers=1)
+    drop(index)
+
+    again = manifest(7, [(1001, EdgeKind.CHILD)])
+    commit(index, (*put(7), again, SetTag(IMAGE, "w", digest_of(7))))
+    take_all(index)
+
+    assert [is_linked(index, number) for number in (1000, 1001)] == [False, True]
+
+
+def test_a_lease_is_longer_than_the_question(index):
+    family(index, width=1, layers=1)
+    commit(index, put(1000, lease=3 * CLOCK.grace))
+    drop(index)
+
+    take(index, CLOCK.now + 2 * CLOCK.grace)
+    assert is_linked(index, 1000)
+    take(index, CLOCK.now + 3 * CLOCK.grace)
+    assert not is_linked(index, 1000)
+
+
+def test_a_subject_that_is_pushed_again_keeps_its_referrers(index):
+    commit(index, (*put(1), *put(2)))
+    commit(index, (manifest(1), SetTag(IMAGE, "v", digest_of(1))))
+    commit(index, (manifest(2, subject=digest_of(1)),))
+    drop(index)
+    assert GarbageKind.MANIFEST in garbage(index)
+
+    commit(index, (*put(1), manifest(1), SetTag(IMAGE, "v", digest_of(1))))
+    take_all(index)
+
+    assert is_linked(index, 2)
+
+
+def test_a_child_that_refers_to_what_lives_stays(index):
+    commit(index, (*put(5), manifest(5), SetTag(IMAGE, "live", digest_of(5))))
+    commit(index, (*put(2), manifest(2, subject=digest_of(5))))
+    parents = [(2, EdgeKind.CHILD)]
+    commit(index, (*put(1), manifest(1, parents), SetTag(IMAGE, "v", digest_of(1))))
+    drop(index)
+
+    take_all(index)
+
+    assert is_linked(index, 2)
 
 
 def test_a_question_about_what_is_needed_is_answered_by_no(index):
@@ -198,6 +285,7 @@ def test_a_manifest_that_refers_to_itself_or_in_a_circle_goes(index):
 
     drop(index, "self")
     drop(index, "circle")
+    take_all(index)
 
     assert not any(is_linked(index, number) for number in (1, 2, 3))
 
