@@ -1,0 +1,140 @@
+"""What the script said, and whether a recovered data directory agrees with it.
+
+The script does one step after the other, so at most one is under way when it ends. What is stored
+must be the state after all acknowledged steps, or the one with that last step done as well; only
+collection may be half done.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cas.digest import Digest
+from cas.errors import BlobUnknown
+from cas.local import open_store
+from cas.verbs import Store
+from index import keys
+from index.view import View
+from tests.cas.pushing import drift, prepare, pull
+from tests.faults import collecting
+from tests.faults.script import AT_ONCE, perform
+from tests.faults.steps import CONTENTS, STEPS, Blob, CollectAll, Image, Put, State, Step
+from tests.faults.steps import Push as PushStep
+
+# Pushed and pulled after each recovery: a store that only looks whole would show it.
+PROBE = Blob(150_000, "probe")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one run of the script told."""
+
+    state: State  # of all that was acknowledged
+    under_way: Step | None
+    refused: tuple[str, ...]
+    stopped: str | None
+    is_complete: bool  # it came to the last step
+
+    @classmethod
+    def parse(cls, text: str) -> "Said":
+        state, under_way, stopped = State(), None, None
+        refused: list[str] = []
+        begun = -1
+        for line in text.splitlines():
+            match line.split():
+                case ["begin", number]:
+                    begun, under_way = int(number), STEPS[int(number)]
+                case ["end", number]:
+                    state, under_way = STEPS[int(number)].after(state), None
+                case ["refused", number, name]:
+                    assert int(number) == begun
+                    refused.append(name)
+                    # Only collection may have done a part of what it did not do.
+                    assert not isinstance(under_way, CollectAll), f"collection: {name}"
+                    under_way = None
+                case ["stopped", stopped]:
+                    pass
+        is_complete = begun == len(STEPS) - 1 and under_way is None and stopped is None
+        return cls(state, under_way, tuple(refused), stopped, is_complete)
+
+    def assert_is(self, found: State) -> None:
+        """`found` is what was acknowledged, or that and the step under way."""
+        if self.under_way is None:
+            assert found == self.state
+            return
+        following = self.under_way.after(self.state)
+        if isinstance(self.under_way, CollectAll):
+            assert following.links <= found.links <= self.state.links
+            assert found.tags == self.state.tags
+            assert found.manifests == self.state.manifests
+            assert found.edges == self.state.edges
+        else:
+            assert found in (self.state, following)
+
+
+def look(view: View) -> State:
+    """Everything that images hold."""
+    names = {id_: path.decode() for id_, path in view.scan("image_by_id")}
+    size = keys.IMAGE_SIZE
+
+    def digests(table: str):
+        for key, _ in view.scan(table):
+            found, rest = [names[key[:size]]], key[size:]
+            while rest:
+                digest, rest = keys.split_digest(rest)
+                found.append(Digest(digest))
+            yield tuple(found)
+
+    tags = set()
+    for key, _ in view.scan("tag"):
+        tag = key[size:].decode()
+        row = view.tag(key[:size], tag)
+        assert row is not None
+        tags.add((names[key[:size]], tag, Digest(row.digest)))
+    return State(
+        links=frozenset(digests("link")),
+        tags=frozenset(tags),
+        manifests=frozenset(digests("manifest")),
+        edges=frozenset(digests("edge")),
+    )
+
+
+async def assert_recovers(directory: Path, said: Said, ignored: tuple[str, ...] = ()) -> None:
+    """Start again: all that was acknowledged is there, what was deleted is not, fsck is clean.
+
+    The store must go on as well: it takes a push, gives it back, and frees all that is garbage.
+    `ignored` are ends of what fsck may say.
+    """
+    async with open_store(directory, AT_ONCE) as store:
+        assert await _drift(store, ignored) == []
+        found = store.read(look)
+        said.assert_is(found)
+        _assert_bytes(store, found)
+
+        await prepare(store)
+        await perform(store, PushStep("probe", PROBE))
+        await perform(store, Put("probe", "probe", Image((PROBE,))))
+        await collecting.collect(store)
+        assert await _drift(store, ignored) == []
+        following = CollectAll().after(found)
+        kept = {each for each in store.read(look).links if each[0] != "probe"}
+        collecting.assert_kept(store, kept, following.links)
+        _assert_bytes(store, following)
+
+
+async def _drift(store: Store, ignored: tuple[str, ...]) -> list[str]:
+    return [each for each in await drift(store) if not (ignored and each.endswith(ignored))]
+
+
+def _assert_bytes(store: Store, state: State) -> None:
+    linked = {digest for _, digest in state.links}
+    for digest in linked:
+        assert pull(store, digest) == CONTENTS[digest]
+    collecting.assert_gone(store, CONTENTS.keys() - linked)
+
+
+def assert_unknown(store: Store, digest: Digest) -> None:
+    """Nothing can be pulled under `digest`."""
+    with pytest.raises(BlobUnknown):
+        pull(store, digest)

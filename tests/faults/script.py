@@ -1,0 +1,132 @@
+"""The script as a process: push, pull, delete and collect, and say what was acknowledged.
+
+    python -m tests.faults.script DIRECTORY [repeatable]
+
+A repeatable run makes the same calls in the same order as any other: random names come from a seed,
+and what worker threads do is done by the main thread, since `strace` counts for each thread. Two
+are left: that one, and the writer of the index.
+
+One line a fact, written at once, in one `write` each:
+
+    begin N          step N of `tests.faults.steps` was asked for
+    end N            it was acknowledged
+    refused N NAME   it was answered with this error, and the store goes on
+    stopped NAME     the store cannot go on, or did not start: the process ends with code 3
+"""
+
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from cas.errors import CasError, StoreFailed
+from cas.local import StoreSettings, open_store
+from cas.verbs import Owner, Store
+from index.changes import (
+    EdgeKind,
+    Expectation,
+    ImageName,
+    Link,
+    Linked,
+    PutManifest,
+    PutObject,
+    SetTag,
+    Unlink,
+)
+from index.errors import IndexFailed, IndexFault
+from index.records import Manifest
+from tests.cas.pushing import REPOSITORY, prepare, pull, push
+from tests.crash.pusher import say, shrink
+from tests.faults import collecting
+from tests.faults.steps import STEPS, CollectAll, Delete, Mount, Push, Put, Step, Untag
+
+STOPPED = 3  # the exit code of a store that ended in order, after saying so
+AT_ONCE = StoreSettings(grace_seconds=0, lease_seconds=0)
+
+
+async def perform(store: Store, step: Step) -> None:
+    """Do one step; whatever leaves says that it was not acknowledged."""
+    match step:
+        case Push(image, blob):
+            digest = await push(store, blob.content, Owner(_name(image), "admin"))
+            if pull(store, digest) != blob.content:
+                sys.exit("another content was pulled than was pushed")
+        case CollectAll():
+            await collecting.collect(store)
+        case _:
+            await store.commit(*_changes(step))
+
+
+def _changes(step: Mount | Put | Untag | Delete) -> tuple[Sequence, Sequence[Expectation]]:
+    image = _name(step.image)
+    match step:
+        case Mount(_, source, blob):
+            key = blob.digest.key
+            return [Link(image, key)], [Linked(_name(source), key)]
+        case Put(_, tag, manifest):
+            key = manifest.digest.key
+            record = Manifest(media_type="text/plain", size=len(manifest.content))
+            children = [each.digest.key for each in manifest.needs]
+            edges = tuple((child, EdgeKind.LAYER) for child in children)
+            changes = [
+                PutObject(key, manifest.content),
+                Link(image, key),
+                PutManifest(image, key, record, edges),
+                SetTag(image, tag, key),
+            ]
+            return changes, [Linked(image, child) for child in children]
+        case Untag(_, tag):
+            return [SetTag(image, tag, None)], []
+        case Delete(_, manifest):
+            return [Unlink(image, manifest.digest.key)], []
+
+
+def _name(image: str) -> ImageName:
+    return ImageName(REPOSITORY, image)
+
+
+async def run(store: Store) -> None:
+    """All steps; one that is refused is left out, and so are those that then cannot be done."""
+    await prepare(store)
+    for number, step in enumerate(STEPS):
+        say("begin", number)
+        try:
+            await perform(store, step)
+        except (StoreFailed, IndexFailed):
+            raise
+        except (CasError, IndexFault) as error:
+            say("refused", number, type(error).__name__)
+        else:
+            say("end", number)
+
+
+async def _run_here(run: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
+    await trio.lowlevel.checkpoint()
+    return run(*arguments)
+
+
+def repeat() -> None:
+    """Let nothing depend on the scheduler or on chance."""
+    trio.to_thread.run_sync = _run_here
+    os.urandom = random.Random(1).randbytes  # noqa: S311 - that is what it is for
+
+
+async def main(directory: str, way: str = "as it is") -> None:
+    shrink()
+    if way == "repeatable":
+        repeat()
+    async with open_store(Path(directory), AT_ONCE) as store:
+        await run(store)
+
+
+if __name__ == "__main__":
+    try:
+        trio.run(main, *sys.argv[1:])
+    except (CasError, IndexFault, OSError) as stopped:
+        # `orlop serve` answers these with a line, too. An OSError can only come from the start.
+        say("stopped", type(stopped).__name__)
+        sys.exit(STOPPED)
