@@ -107,7 +107,7 @@ async def assert_recovers(directory: Path, said: Said, ignored: tuple[str, ...] 
     `ignored` are ends of what fsck may say.
     """
     async with open_store(directory, AT_ONCE) as store:
-        assert await _drift(store, ignored) == []
+        assert not (found := await _drift(store, ignored)), found
         found = store.read(look)
         said.assert_is(found)
         _assert_bytes(store, found)
@@ -116,7 +116,7 @@ async def assert_recovers(directory: Path, said: Said, ignored: tuple[str, ...] 
         await perform(store, PushStep("probe", PROBE))
         await perform(store, Put("probe", "probe", Image((PROBE,))))
         await collecting.collect(store)
-        assert await _drift(store, ignored) == []
+        assert not (found := await _drift(store, ignored)), found
         following = CollectAll().after(found)
         kept = {each for each in store.read(look).links if each[0] != "probe"}
         collecting.assert_kept(store, kept, following.links)

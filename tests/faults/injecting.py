@@ -98,7 +98,10 @@ def iter_faults(counts: Counter[tuple[str, str]]) -> Iterator[Fault]:
 
 
 def inject(directory: Path, fault: Fault, places: Places, log: Path) -> tuple[int, str, str]:
-    """Run the script with a fault, as `run`; it must have happened."""
+    """Run the script with a fault, as `run`; it must have happened, or the process ran clean.
+
+    Groups of commits form by chance: the index's last calls may not be made every time.
+    """
     # strace 6.1 does not look at the paths of copy_file_range; nobody else makes that call.
     named = () if fault.call == "copy_file_range" else places[fault.place]
     paths = [word for path in named for word in ("-P", str(path))]
@@ -108,7 +111,7 @@ def inject(directory: Path, fault: Fault, places: Places, log: Path) -> tuple[in
     )
     is_killed = outcome[0] == -signal.SIGKILL
     happened = is_killed if "SIGKILL" in fault.effect else "(INJECTED)" in log.read_text()
-    assert happened, f"{fault} did not happen: {outcome}"
+    assert happened or (fault.place, outcome[0]) == ("index", 0), f"{fault} did not happen"
     return outcome
 
 

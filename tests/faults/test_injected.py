@@ -9,6 +9,7 @@ import random
 import shutil
 from itertools import groupby
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 
@@ -55,13 +56,15 @@ async def test_after_a_fault_at_any_call_everything_acknowledged_is_whole(tmp_pa
     counts, places = count_calls(directory, tmp_path / "trace")
     print(f"calls of a clean run: {dict(sorted(counts.items()))}")  # noqa: T201 - for who asks, with -s
 
+    failures = []
     for fault in chosen(list(iter_faults(counts))):
         outcome = inject(fresh(tmp_path), fault, places, tmp_path / "trace")
         try:
             await check(directory, outcome, is_killed="SIGKILL" in fault.effect)
-        except BaseException as error:
-            error.add_note(f"after {fault}\n{outcome[1]}{outcome[2]}")
-            raise
+        except Exception as error:  # noqa: BLE001 - all of them are told of, with their faults
+            said, errors = outcome[1:]
+            failures.append(f"{fault}: {''.join(format_exception(error))}\n{said}{errors}")
+    assert failures == [], "\n\n".join(failures)
 
 
 async def check(directory: Path, outcome: tuple[int, str, str], *, is_killed: bool = False) -> None:
