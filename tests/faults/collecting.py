@@ -1,17 +1,46 @@
-"""Collection as the fault tests use it: to the end, of all that nothing refers to."""
+"""Collection as the fault tests use it, and what it must leave: nothing but what is live."""
 
-from cas.verbs import Store
-from tests.faults.steps import IS_THERE
+from pathlib import Path
 
-
-async def collect(store: Store) -> None:
-    """Free everything that is due."""
-
-
-def assert_kept(store, kept, following) -> None:
-    if IS_THERE:
-        assert kept == following
+from cas import layout, reclaim
+from cas.verbs import Collect, Collected, Store
+from index import keys
+from index.view import View
 
 
-def assert_gone(store, digests) -> None:
-    pass
+async def collect(store: Store) -> Collected:
+    """Free everything that is due now."""
+    told = [each async for each in store.maintain(Collect())]
+    assert isinstance(told[-1], Collected)
+    return told[-1]
+
+
+def find_garbage(store: Store, root: Path) -> list[str]:
+    """What is there and should not be, after a collection without grace and leases."""
+    return store.read(lambda view: [*_rows(view), *_dead_bytes(view, root), *_files(view, root)])
+
+
+def _rows(view: View) -> list[str]:
+    found = [f"{table} {key.hex()}" for table in ("garbage", "work") for key, _ in view.scan(table)]
+    return found + [f"pack {pack:016x} waits" for pack in view.iter_marked_packs()]
+
+
+def _dead_bytes(view: View, root: Path) -> list[str]:
+    """Blocks that a rewrite would free, but for those that are not worth one."""
+    candidates = [reclaim.look_at(view, root, pack) for pack, _ in view.iter_packs()]
+    return [
+        f"pack {each.pack:016x} holds {each.gain} dead bytes"
+        for each in candidates
+        if each is not None and each.is_worth_it
+    ]
+
+
+def _files(view: View, root: Path) -> list[str]:
+    known = {f"{pack:016x}" for pack, _ in view.iter_packs()}
+    # The active pack has no row as long as it is empty.
+    known |= {f"{keys.number(view.get('meta', keys.META_ACTIVE) or b''):016x}"}
+    return [
+        f"file {path.name}"
+        for path in (root / layout.PACKS).iterdir()
+        if path.name not in known and path.stat().st_size
+    ]

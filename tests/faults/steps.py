@@ -12,8 +12,6 @@ from itertools import accumulate
 from cas.digest import Digest
 from tests.crash.pusher import KIB, content_of
 
-IS_THERE = False
-
 
 @dataclass(frozen=True)
 class State:
@@ -23,6 +21,11 @@ class State:
     tags: frozenset[tuple[str, str, Digest]] = frozenset()
     manifests: frozenset[tuple[str, Digest]] = frozenset()
     edges: frozenset[tuple[str, Digest, Digest]] = frozenset()
+
+    @property
+    def digests(self) -> set[Digest]:
+        """Everything that some image holds."""
+        return {digest for _, digest in self.links}
 
     @property
     def referenced(self) -> set[tuple[str, Digest]]:
@@ -151,7 +154,7 @@ class CollectAll:
     """What nothing refers to goes; not at once, but link by link."""
 
     def after(self, state: State) -> State:
-        return replace(state, links=state.links & state.referenced) if IS_THERE else state
+        return replace(state, links=state.links & state.referenced)
 
 
 Step = Push | Mount | Put | Untag | Delete | CollectAll
