@@ -264,9 +264,12 @@ def adopt(root: Path, session: str, pack: int) -> None:
     """Give a sealed, synced upload its second name, as a pack, durably. Doing it twice is fine.
 
     Raises:
-        IndexFailed: the name could not be synced.
+        IndexFailed: a name could not be synced.
         OSError: it has no second name.
     """
+    # Recovery finds an adoption under way by its first name. Were only the second one on disk
+    # after a power cut, the file would stay for ever.
+    sync_directory(root / layout.UPLOADS)
     with suppress(FileExistsError):
         os.link(layout.upload_path(root, session), layout.pack_path(root, pack))
     try:

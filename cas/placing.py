@@ -1,8 +1,9 @@
 """Turn a sealed, hashed upload into a live object: adopt its file or append its new chunks.
 
-Order (design §4): seal → fdatasync → look → link(packs/) → fsync(packs/), or append + fdatasync →
-index slices and final commit → answered → unlink(uploads/). All pushed bytes are read, hashed and
-synced before anything is looked up, so timing tells nothing about what others stored.
+Order (design §4): seal → fdatasync → look → fsync(uploads/) → link(packs/) → fsync(packs/), or
+append + fdatasync → index slices and final commit → answered → unlink(uploads/). All pushed bytes
+are read, hashed and synced before anything is looked up, so timing tells nothing about what others
+stored.
 """
 
 from array import array

@@ -46,7 +46,7 @@ def commits(store) -> int:
     [
         pytest.param(INLINE, 0, 0, id="inline"),
         pytest.param(SMALL, 2, 0, id="appended: the upload, the active pack"),
-        pytest.param(LARGE, 1, 1, id="adopted: the upload, the folder"),
+        pytest.param(LARGE, 1, 2, id="adopted: the upload, both folders"),
     ],
 )
 async def test_a_push_syncs_its_bytes_once_and_commits_once(

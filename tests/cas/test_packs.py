@@ -184,12 +184,14 @@ def staged(root):
     return path
 
 
-def test_adoption_gives_a_second_name_and_syncs_it(root, staged):
+def test_adoption_gives_a_second_name_between_the_syncs_of_both(root, staged):
     synced = []
+    pack = layout.pack_path(root, 0xABC)
 
     def wrap(name, call):
         def sync(descriptor):
-            synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+            folder = Path(f"/proc/self/fd/{descriptor}").readlink()
+            synced.append((folder.name, pack.exists()))
             return call(descriptor)
 
         return sync
@@ -197,8 +199,8 @@ def test_adoption_gives_a_second_name_and_syncs_it(root, staged):
     with replaced(("fsync",), wrap):
         packs.adopt(root, SESSION, 0xABC)
 
-    assert layout.pack_path(root, 0xABC).samefile(staged)
-    assert [path.name for path in synced] == ["packs"]
+    assert pack.samefile(staged)
+    assert synced == [("uploads", False), ("packs", True)]
 
 
 def test_a_second_name_that_is_there_already_is_synced_again(root, staged):
@@ -208,7 +210,7 @@ def test_a_second_name_that_is_there_already_is_synced_again(root, staged):
     with replaced(("fsync",), lambda name, call: lambda fd: (synced.append(fd), call(fd))[1]):
         packs.adopt(root, SESSION, 0xABC)
 
-    assert len(synced) == 1
+    assert len(synced) == 2
 
 
 def test_a_second_name_that_could_not_be_synced_is_the_end(root, staged):
