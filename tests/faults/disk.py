@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 SECTOR: Final = 512  # bytes that a disk writes as a whole
+_PAGE: Final = 4096
 
 
 class Write(NamedTuple):
@@ -230,10 +231,21 @@ def _put(file: File, places: Sequence[Path], dice: random.Random) -> None:
     content, mode = file.left(dice)
     found = [place for place in places if place.parent.is_dir()]
     for first in found[:1]:
-        first.write_bytes(content)
+        _write_sparse(first, content)
         first.chmod(mode)
         for other in found[1:]:
             other.hardlink_to(first)
+
+
+def _write_sparse(path: Path, content: bytes) -> None:
+    """Pages of zeros take no blocks: what was a hole is one again."""
+    with path.open("wb") as file:
+        for start in range(0, len(content), _PAGE):
+            page = content[start : start + _PAGE]
+            if page.strip(b"\0"):
+                file.seek(start)
+                file.write(page)
+        file.truncate(len(content))
 
 
 def _by_file(names: Names) -> Iterator[tuple[File, list[PurePosixPath]]]:

@@ -19,7 +19,7 @@ from tests.faults.checking import Said, assert_recovers
 from tests.faults.injecting import PATIENCE, ROOT, find_strace
 from tests.faults.recording import OPTIONS, Replay, read_calls
 
-STATES = 2000 if "ORLOP_SOAK_SECONDS" in os.environ else 100
+STATES = 2000 if "ORLOP_SOAK_SECONDS" in os.environ else int(os.environ.get("N", "100"))
 SEED = os.environ.get("ORLOP_FAULT_SEED", "1")
 
 pytestmark = pytest.mark.slow
