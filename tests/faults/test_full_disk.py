@@ -70,7 +70,7 @@ class Pushed:
         while last[-3:] != [507] * 3:
             last.append(self.push(server))
             assert len(last) < SIZE, "the disk does not fill"
-        assert set(last) == {201, 507}
+        assert set(last) <= {201, 507}
 
     def assert_pulled(self, server: Process) -> None:
         """Everything is there, and byte-equal."""
