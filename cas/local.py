@@ -357,8 +357,9 @@ async def open_store(
     for directory in reversed([path for path in (root, *root.parents) if not path.exists()]):
         directory.mkdir(mode=0o700 if directory == root else 0o777, exist_ok=True)
         sync_directory(directory.parent)  # the rest is synced by recovery
-    for directory in (root / layout.PACKS, root / layout.UPLOADS):
-        directory.mkdir(mode=0o700, exist_ok=True)
+    for name in (layout.INDEX, layout.PACKS, layout.UPLOADS):
+        (root / name).mkdir(mode=0o700, exist_ok=True)
+    sync_directory(root)  # a pack must not outlive the index that knows of it
     with (
         hold_directory(root),
         open_environment(root / layout.INDEX) as environment,

@@ -247,12 +247,14 @@ def open_environment(
         IndexFailed: the system refused it; says why.
     """
     directory.mkdir(mode=0o700, exist_ok=True)
+    if not (directory / "data.mdb").exists():
+        _create(directory, newest)
     raw = _open(directory, newest, map_size=map_size)
     try:
         environment = Environment(raw, directory / _FILE)
         environment.complete()
         environment.open_tables(steps, newest)
-        sync_directory(directory)  # LMDB creates its files without it
+        sync_directory(directory)
         environment.reserve_space()
         yield environment
     finally:
@@ -316,10 +318,32 @@ def check_file(directory: Path) -> None:
         raise IndexDamaged(f"{directory / 'data.mdb'}: {error}") from error
 
 
-def _open(directory: Path, newest: int, **options: Any) -> lmdb.Environment:  # noqa: ANN401 - lmdb's
+def _create(directory: Path, newest: int) -> None:
+    """Make an empty index, which gets its name when it is on disk.
+
+    LMDB does not sync the first pages of a new file: a power cut could leave one that nobody opens.
+
+    Raises:
+        IndexFailed: it could not be synced.
+        OSError: it got no name.
+    """
+    fresh = directory / "new.mdb"
+    fresh.unlink(missing_ok=True)  # of a start that was cut off
+    _open(fresh, newest, subdir=False, lock=False).close()
+    descriptor = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise IndexFailed(f"a new index could not be synced: {error}") from error
+    finally:
+        os.close(descriptor)
+    fresh.rename(directory / "data.mdb")  # its folder is synced when it has its tables
+
+
+def _open(path: Path, newest: int, **options: Any) -> lmdb.Environment:  # noqa: ANN401 - lmdb's
     try:
         return lmdb.open(
-            str(directory),
+            str(path),
             max_dbs=len(keys.TABLES) + 8,
             max_readers=MAX_READERS,
             mode=0o600,

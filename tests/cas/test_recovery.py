@@ -217,14 +217,15 @@ async def test_what_is_none_of_ours_is_left_alone(tmp_path):
 async def test_names_are_durable_before_anything_is_served(tmp_path):
     with counted("fsync") as counts:
         async with open_store(tmp_path):
-            # index/, the first pack, uploads/, packs/, and the root that names them
-            assert counts["fsync"] == 5
+            # the root with its folders, the new index, index/, the first pack, uploads/, packs/,
+            # and the root once more
+            assert counts["fsync"] == 7
 
 
 async def test_the_name_of_a_new_data_directory_is_durable_too(tmp_path):
     with counted("fsync") as counts:
         async with open_store(tmp_path / "srv" / "orlop"):
-            assert counts["fsync"] == 5 + 2  # tmp_path has a new name, and so has srv/
+            assert counts["fsync"] == 7 + 2  # tmp_path has a new name, and so has srv/
 
 
 async def test_a_directory_has_one_server_and_a_second_is_told_who(tmp_path):

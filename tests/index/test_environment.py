@@ -1,5 +1,6 @@
 """`index.environment`: what is on disk, and what reads may rely on."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from index.environment import RESERVE, check_file, open_environment
 from index.errors import IndexDamaged, IndexFailed
 from index.pages import _File, _tree, free_pages
 from index.view import View
+from tests.anomaly import replaced
 from tests.index.tables import write
 
 
@@ -286,3 +288,25 @@ def test_a_write_by_hand_is_committed_or_not_at_all(environment):
         environment.write(fail)
 
     assert environment.read(lambda v: v.get("setting", b"key")) == b"old"
+
+
+def test_a_new_index_has_its_name_only_when_it_is_on_disk(tmp_path):
+    def failing(name, call):
+        def fail(descriptor):
+            raise OSError(errno.EIO, "planted")
+
+        return fail
+
+    with (
+        replaced(("fsync",), failing),
+        pytest.raises(IndexFailed, match="could not be synced"),
+        open_environment(tmp_path / "index"),
+    ):
+        pass
+    assert not (tmp_path / "index" / "data.mdb").exists()
+
+    with open_environment(tmp_path / "index"):
+        assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [
+            "data.mdb",
+            "lock.mdb",
+        ]
