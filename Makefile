@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two cores, and two test runs at once would disturb each other
-.PHONY: help serve test check rest e2e bench lock clean
+.PHONY: help serve test check rest e2e soak bench lock clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z0-9]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ rest: $(VENV)/.test  ## what check leaves out: kill -9, large files, real client
 
 e2e: $(VENV)/.test  ## docker, podman, buildah, skopeo and containerd against a real server
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+soak: $(VENV)/.test  ## every fault: at each system call, power cuts, clients under kills (ORLOP_SOAK_SECONDS)
+	ORLOP_SOAK_SECONDS=$${ORLOP_SOAK_SECONDS:-600} $(BIN)/python -m pytest -m slow -s tests/faults $(ARGS)
 
 bench: $(VENV)/.serve  ## compare with Debian's docker-registry
 	$(BIN)/python -m bench.compare $(ARGS)

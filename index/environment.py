@@ -355,7 +355,7 @@ def _open(path: Path, newest: int, **options: Any) -> lmdb.Environment:  # noqa:
     except lmdb.VersionMismatchError as error:
         raise FormatUnknown(str(error), newest) from error
     except (lmdb.InvalidError, *_DAMAGE) as error:
-        raise IndexDamaged(f"{directory / 'data.mdb'}: {error}") from error
+        raise IndexDamaged(f"{path / 'data.mdb'}: {error}") from error
     except lmdb.Error as error:
         raise IndexFailed(str(error)) from error
 

@@ -167,7 +167,7 @@ REMOVED: Final = "removed"
 class _Renaming(NamedTuple):
     """Changes of names that reach the disk together: a path and what it names then."""
 
-    changes: tuple[tuple[PurePosixPath, "File | None | str"], ...]
+    changes: tuple[tuple[PurePosixPath, "File | str | None"], ...]
 
 
 class Disk:
@@ -179,7 +179,7 @@ class Disk:
         self._durable: Names = {}
         self._pending: list[_Renaming] = []
 
-    def name(self, *changes: tuple[PurePosixPath, "File | None | str"]) -> None:
+    def name(self, *changes: tuple[PurePosixPath, "File | str | None"]) -> None:
         """Give names, and take those away that are REMOVED; all at once on disk as well."""
         _rename(self.names, _Renaming(changes))
         self._pending.append(_Renaming(changes))
@@ -214,8 +214,9 @@ class Disk:
         return found
 
     def crash(self, folder: Path, dice: random.Random) -> None:
-        """Write to `folder`, which is empty, what a power cut may leave below the root."""
+        """Write to `folder`, a new one, what a power cut may leave below the root."""
         names = self.left(dice)
+        folder.mkdir()
         for path in sorted(names):
             parents = itertools.takewhile(lambda each: each != self.root, path.parents)
             if not all(parent in names for parent in parents):

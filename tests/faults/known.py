@@ -16,7 +16,7 @@ TYPE = "application/vnd.oci.image.manifest.v1+json"
 # Seconds after which a request whose answer was lost cannot be done any more: nobody who could do
 # it lives, or has it waiting.
 LATE = 3.0
-# Inline, appended, and one that is cut into many chunks. A third of each is shared by all of a size.
+# Inline, appended, and cut into many chunks. A third of each is shared by all of a size.
 SIZES = (40, 5 * KIB, 70 * KIB, 300 * KIB, 1200 * KIB)
 LAYERS = {
     digest_of(content): content

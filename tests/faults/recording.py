@@ -10,66 +10,14 @@ to a file may be on disk from the first on, and what they promise holds from the
 `lock.mdb` is written through a map, which no log shows: LMDB makes it anew when nobody has it.
 """
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from tests.faults.disk import REMOVED, SECTOR, Disk, File, Mode, Resize, Write
+from tests.faults.calls import Call
+from tests.faults.disk import REMOVED, Change, Disk, File, Mode, Resize, Write
 
-CALLS = (
-    "openat,lseek,write,writev,pwrite64,pwritev,pwritev2,copy_file_range,fallocate,truncate,"
-    "ftruncate,fsync,fdatasync,link,linkat,unlink,unlinkat,rename,renameat,renameat2,"
-    "chmod,fchmod,fchmodat,mkdir,mkdirat"
-)
-OPTIONS = ("-f", "-qq", "-xx", "-s", str(64 << 20), "-e", f"trace={CALLS}")
-_LINE = re.compile(r"(\d+) +(.*)")
-_RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
-_CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)")
-_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _PAGE = 4096
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call that succeeded; its lines in the log."""
-
-    name: str
-    words: str  # its arguments, without what strings hold
-    strings: tuple[bytes, ...]
-    result: int
-    begin: int
-    end: int
-
-    def numbers(self) -> list[int]:
-        """The arguments that are numbers, octal ones too, in order; those of lists are left out."""
-        outer = re.sub(r"\[\{.*\}\]", "", self.words)
-        found = re.findall(r"(?<![\w.])(?:\[(\d+)\]|(-?\d+))(?!\w)", outer)
-        return [int(each, 8 if each.startswith("0") else 10) for pair in found for each in pair if each]
-
-
-def read_calls(log: Path) -> list[Call]:
-    """All calls in a log that succeeded, by the line where they began."""
-    begun: dict[str, tuple[int, str]] = {}  # thread → line and text of a call under way
-    calls = []
-    for number, line in enumerate(log.read_text().splitlines()):
-        if (found := _LINE.match(line)) is None:
-            continue
-        thread, text = found.groups()
-        first = number
-        if text.endswith("<unfinished ...>"):
-            begun[thread] = number, text.removesuffix("<unfinished ...>").rstrip()
-            continue
-        if resumed := _RESUMED.match(text):
-            first, begin = begun.pop(thread)
-            text = begin + resumed[2]
-        if (call := _CALL.match(text)) is not None and int(call[3]) >= 0:
-            strings = tuple(bytes.fromhex(s.replace("\\x", "")) for s in _STRING.findall(call[2]))
-            words = _STRING.sub('""', call[2])
-            calls.append(Call(call[1], words, strings, int(call[3]), first, number))
-    return sorted(calls, key=lambda each: each.begin)
-
-
 Action = Callable[[], None]
 
 
@@ -94,23 +42,19 @@ class Replay:
         return len(self._events)
 
     def _iter_events(self, calls: list[Call]) -> Iterator[tuple[int, int, Action]]:
+        """(line, order on that line, what happens to the disk)."""
         root = str(self.disk.root)
+        after = {"openat": self._open, "lseek": self._seek}
         for call in calls:
-            match call.name:
-                case "openat":
-                    yield call.end, 0, lambda call=call: self._open(call)
-                case "lseek":
-                    yield call.end, 0, lambda call=call: self._seek(call)
-                case "fsync" | "fdatasync":
-                    yield from self._sync(call)
-                case "link" | "linkat" | "unlink" | "unlinkat" | "mkdir" | "mkdirat":
-                    if call.strings[0].decode().startswith(root):
-                        yield call.begin, 1, lambda call=call: self._name(call)
-                case "rename" | "renameat" | "renameat2":
-                    if call.strings[0].decode().startswith(root):
-                        yield call.begin, 1, lambda call=call: self._rename(call)
-                case _:
-                    yield from self._change(call)
+            if call.name in after:
+                yield call.end, 0, partial(after[call.name], call)
+            elif call.name in ("fsync", "fdatasync"):
+                yield from self._sync(call)
+            elif call.name not in _NAMING:
+                yield from self._change(call)
+            elif call.strings[0].decode().startswith(root):
+                act = self._rename if call.name.startswith("rename") else self._name
+                yield call.begin, 1, partial(act, call)
 
     # --- names ---
 
@@ -174,27 +118,19 @@ class Replay:
         yield call.end, 2, end
 
     def _change(self, call: Call) -> Iterator[tuple[int, int, Action]]:
-        made: list[tuple[File, Write]] = []
+        made: list[tuple[File, Change]] = []
 
         def begin() -> None:
-            if call.name in ("chmod", "fchmodat", "truncate"):
-                entry = self.disk.names.get(PurePosixPath(call.strings[0].decode()))
-                file, numbers = entry, call.numbers()
-            else:
-                number, *numbers = call.numbers()
-                if call.name == "copy_file_range":
-                    number = numbers[1]  # the second descriptor is the one that is written to
-                if number == 1 and call.name == "write":
-                    self.said += call.strings[0].decode()
-                file = self._files.get(number)
-            if not isinstance(file, File):
+            if call.name == "write" and call.numbers()[0] == 1:
+                self.said += call.data.decode()
+            file = self._target(call)
+            change = self._meaning(call) if isinstance(file, File) else None
+            if not isinstance(file, File) or change is None:
                 return
-            change = self._meaning(call, numbers)
-            if change is not None:
-                file.pending.append(change)
-                if isinstance(change, Write) and call.numbers()[0] in self._synchronous:
-                    _assert_alone(file, change)
-                    made.append((file, change))
+            file.pending.append(change)
+            if isinstance(change, Write) and call.numbers()[0] in self._synchronous:
+                _assert_alone(file, change)
+                made.append((file, change))
 
         def end() -> None:
             for file, change in made:
@@ -203,35 +139,48 @@ class Replay:
         yield call.begin, 1, begin
         yield call.end, 2, end
 
-    def _meaning(self, call: Call, numbers: list[int]) -> Write | Resize | Mode | None:
-        """What the call does to its file; `numbers` are its arguments but the descriptor."""
-        data = b"".join(call.strings)[: call.result]
-        match call.name:
-            case "write" | "writev":
-                descriptor = call.numbers()[0]
-                offset = self._offsets[descriptor]
-                self._offsets[descriptor] = offset + call.result
-                return Write(offset, data)
-            case "pwrite64":
-                return Write(numbers[-1], data)
-            case "pwritev" | "pwritev2":
-                return Write(numbers[1], data)
-            case "copy_file_range":
-                return self._copied(call)
-            case "ftruncate" | "truncate":
-                return Resize(numbers[-1])
-            case "fchmod" | "chmod" | "fchmodat":
-                return Mode(numbers[-1])
-            case "fallocate":
-                assert "KEEP_SIZE" in call.words, call.words
-                return Write(numbers[0], bytes(numbers[1])) if "PUNCH" in call.words else None
-        raise AssertionError(call)
+    def _target(self, call: Call) -> "File | PurePosixPath | None":
+        if call.name in _BY_PATH:
+            return self.disk.names.get(PurePosixPath(call.strings[0].decode()))
+        return self._files.get(call.numbers()[2 if call.name == "copy_file_range" else 0])
 
-    def _copied(self, call: Call) -> Write:
-        source, start, _, offset, *_ = call.numbers()
-        file = self._files[source]
-        assert isinstance(file, File)
-        return Write(offset, file.content[start : start + call.result])
+    def _meaning(self, call: Call) -> Change | None:
+        """What the call does to its file; None: nothing that is seen."""
+        if call.name in _CHANGES:
+            return _CHANGES[call.name](call)
+        if call.name == "copy_file_range":
+            source, start, _, offset, *_ = call.numbers()
+            file = self._files[source]
+            assert isinstance(file, File)
+            return Write(offset, file.content[start : start + call.result])
+        assert call.name in ("write", "writev"), call
+        descriptor = call.numbers()[0]
+        offset = self._offsets[descriptor]
+        self._offsets[descriptor] = offset + call.result
+        return Write(offset, call.data)
+
+
+def _allocated(call: Call) -> Change | None:
+    assert "KEEP_SIZE" in call.words, call.words
+    _, offset, length = call.numbers()
+    return Write(offset, bytes(length)) if "PUNCH" in call.words else None
+
+
+_NAMING = frozenset(
+    ("link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rename", "renameat", "renameat2")
+)
+_BY_PATH = frozenset(("chmod", "fchmodat", "truncate"))
+_CHANGES: dict[str, Callable[[Call], Change | None]] = {
+    "pwrite64": lambda call: Write(call.numbers()[-1], call.data),
+    "pwritev": lambda call: Write(call.numbers()[2], call.data),
+    "pwritev2": lambda call: Write(call.numbers()[2], call.data),
+    "ftruncate": lambda call: Resize(call.numbers()[-1]),
+    "truncate": lambda call: Resize(call.numbers()[-1]),
+    "chmod": lambda call: Mode(call.numbers()[-1]),
+    "fchmod": lambda call: Mode(call.numbers()[-1]),
+    "fchmodat": lambda call: Mode(call.numbers()[-1]),
+    "fallocate": _allocated,
+}
 
 
 def _assert_alone(file: File, change: Write) -> None:

@@ -15,12 +15,12 @@ from tests.crash.pusher import KIB, content_of
 
 @dataclass(frozen=True)
 class State:
-    """Everything that images hold: (image, digest), (image, tag, digest), (image, parent, child)."""
+    """Everything that images hold."""
 
-    links: frozenset[tuple[str, Digest]] = frozenset()
-    tags: frozenset[tuple[str, str, Digest]] = frozenset()
-    manifests: frozenset[tuple[str, Digest]] = frozenset()
-    edges: frozenset[tuple[str, Digest, Digest]] = frozenset()
+    links: frozenset[tuple[str, Digest]] = frozenset()  # image, digest
+    tags: frozenset[tuple[str, str, Digest]] = frozenset()  # image, tag, digest
+    manifests: frozenset[tuple[str, Digest]] = frozenset()  # image, digest
+    edges: frozenset[tuple[str, Digest, Digest]] = frozenset()  # image, parent, child
 
     @property
     def digests(self) -> set[Digest]:

@@ -43,8 +43,12 @@ WRONG = {
     ],
     "two deletions of one tag": [(0, 1, Put("a")), (2, 3, Cleared(True)), (4, 5, Cleared(True))],
     "a tag of a manifest that went": [(0, 1, Put("a")), (2, 3, Dropped("a")), (4, 5, Got("a"))],
-    "a lost put comes too late": [(0, 3, Put("a"), True), (1, 4, Got(None)), (5, 6, Got(None))]
-    + [(7, 8, Got("a"))],
+    "a lost put comes too late": [
+        (0, 3, Put("a"), True),
+        (1, 4, Got(None)),
+        (5, 6, Got(None)),
+        (7, 8, Got("a")),
+    ],
     "a lost put that came and went": [
         (0, 9, Put("a"), True),
         (1, 2, Got("a")),

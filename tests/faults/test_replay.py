@@ -15,11 +15,13 @@ from traceback import format_exception
 
 import pytest
 
+from tests.faults.calls import OPTIONS, read_calls
 from tests.faults.checking import Said, assert_recovers
 from tests.faults.injecting import PATIENCE, ROOT, find_strace
-from tests.faults.recording import OPTIONS, Replay, read_calls
+from tests.faults.recording import Replay
 
-STATES = 2000 if "ORLOP_SOAK_SECONDS" in os.environ else int(os.environ.get("N", "100"))
+STATES = 2000 if "ORLOP_SOAK_SECONDS" in os.environ else 100
+SCRIPT = (sys.executable, "-m", "tests.faults.script")
 SEED = os.environ.get("ORLOP_FAULT_SEED", "1")
 
 pytestmark = pytest.mark.slow
@@ -31,8 +33,7 @@ def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded")
     log = folder / "trace"
     subprocess.run(  # noqa: S603 - ourselves
-        [find_strace(), *OPTIONS, "-o", log, sys.executable, "-m", "tests.faults.script"]
-        + [folder / "data"],
+        [find_strace(), *OPTIONS, "-o", log, *SCRIPT, folder / "data"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         check=True,
@@ -79,6 +80,5 @@ async def test_every_state_that_a_power_cut_may_leave_recovers(recorded, tmp_pat
 
 async def crash_and_recover(replay: Replay, state: Path, name: str) -> None:
     shutil.rmtree(state, ignore_errors=True)
-    state.mkdir()
     replay.disk.crash(state, random.Random(name))  # noqa: S311 - seeded
     await assert_recovers(state / "data", Said.parse(replay.said))
