@@ -11,6 +11,7 @@ from tests.workers.servers import digest_of
 
 LEASE = 10  # seconds of a blob nobody refers to; HEAD may leave half of it
 SURE = LEASE / 2 - 1.5  # seconds in which what was pushed or seen must still be there
+MOUNTS = 0.3  # of layers are asked for from another image, be they there or not
 PIECE = 400_000  # bytes of a PATCH
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -54,11 +55,13 @@ class Client:
 
     def _bring(self, image: str, digest: str) -> None:
         """See to it that the image has a layer, one way or another."""
-        ways = [self._post, self._patch, self._mount]
+        if self._dice.random() < MOUNTS:
+            self._mount(image, digest)
+            return
         status, _, _ = self._wire.ask("HEAD", f"/v2/{image}/blobs/{digest}")
         assert status in (200, 404), status
         if status == 404:
-            self._dice.choice(ways)(image, digest)
+            self._dice.choice([self._post, self._patch])(image, digest)
 
     def _post(self, image: str, digest: str) -> None:
         path = f"/v2/{image}/blobs/uploads/?digest={digest}"

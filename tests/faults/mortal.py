@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -131,6 +132,16 @@ class Connection:
         if found[0] == 503:
             raise Away(found[2].decode())
         return found
+
+    def ask_until_answered(self, method: str, path: str, **headers: str):
+        """As `ask`, as often as it takes: processes that were killed are being replaced."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.ask(method, path, **headers)
+            except Away:
+                assert time.monotonic() < deadline, f"{method} {path} is not answered"
+                time.sleep(0.2)
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(*self._server.address, timeout=PATIENCE)

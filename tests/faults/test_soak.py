@@ -20,7 +20,7 @@ from cas.local import StoreSettings, open_store
 from tests.cas.pushing import drift, pull
 from tests.faults import collecting
 from tests.faults.clients import LEASE, Client
-from tests.faults.known import IMAGES, LAYERS, TAGS, TYPE, Known
+from tests.faults.known import IMAGES, LATE, LAYERS, TAGS, TYPE, Known
 from tests.faults.mortal import Away, Connection, Mortal
 from tests.faults.register import Got, contradiction
 from tests.workers.servers import digest_of
@@ -111,41 +111,33 @@ def keep_collecting(server: Mortal, known: Known, is_over) -> None:
                 known.count("lost collections")
 
 
-def patiently(server: Mortal, method: str, path: str, **headers: str):
-    """One request, as often as it takes: processes that were killed are being replaced."""
-    deadline = time.monotonic() + 30
-    with closing(Connection(server)) as wire:
-        while True:
-            try:
-                return wire.ask(method, path, **headers)
-            except Away:
-                assert time.monotonic() < deadline, f"{method} {path} is not answered"
-                time.sleep(0.2)
-
-
 def settle(server: Mortal, known: Known) -> None:
     """Read every tag once more: what was lost has happened by now, or never will."""
-    time.sleep(3)
+    time.sleep(LATE)
+    wire = Connection(server)
     for image in IMAGES:
         for tag in TAGS:
             begin = time.monotonic()
             path = f"/v2/{image}/manifests/{tag}"
-            status, _, body = patiently(server, "GET", path, Accept=TYPE)
+            status, _, body = wire.ask_until_answered("GET", path, Accept=TYPE)
             assert status in (200, 404)
             known.note((image, tag), begin, Got(digest_of(body) if status == 200 else None))
     for manifest in known.live():
         path = f"/v2/{manifest.image}/manifests/{manifest.digest}"
-        status, _, body = patiently(server, "GET", path, Accept=TYPE)
+        status, _, body = wire.ask_until_answered("GET", path, Accept=TYPE)
         assert (status, body) == (200, manifest.content)
+    wire.close()
 
 
 def delete_all(server: Mortal, known: Known) -> None:
     """Also what may have come to be though nobody was told."""
+    wire = Connection(server)
     for manifest in known.manifests:
         if not manifest.is_gone:
             path = f"/v2/{manifest.image}/manifests/{manifest.digest}"
-            status, _, body = patiently(server, "DELETE", path)
+            status, _, body = wire.ask_until_answered("DELETE", path)
             assert status == 202 or not manifest.is_there or manifest.is_going, (status, body)
+    wire.close()
 
 
 async def assert_sound(server: Mortal, manifests: dict[str, bytes], known: Known) -> None:
