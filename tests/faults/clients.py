@@ -12,6 +12,7 @@ from tests.workers.servers import digest_of
 LEASE = 10  # seconds of a blob nobody refers to; HEAD may leave half of it
 SURE = LEASE / 2 - 1.5  # seconds in which what was pushed or seen must still be there
 MOUNTS = 0.3  # of layers are asked for from another image, be they there or not
+LINGERS = 0.1  # of pushes wait between their layers and their manifest
 PIECE = 400_000  # bytes of a PATCH
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -51,6 +52,8 @@ class Client:
         began = time.monotonic()
         for digest in manifest.layers:
             self._bring(manifest.image, digest)
+        if self._dice.random() < LINGERS:  # meanwhile others delete what refers to them
+            time.sleep(self._dice.uniform(0, SURE - 1))
         self._put(manifest, self._dice.choice(TAGS), began)
 
     def _bring(self, image: str, digest: str) -> None:
