@@ -23,7 +23,7 @@ from typing import Any
 
 import trio
 
-from cas.errors import CasError, StoreFailed
+from cas.errors import CasError, StorageFull, StoreFailed
 from cas.local import StoreSettings, open_store
 from cas.verbs import Adopt, Owner, Store
 from index.changes import (
@@ -94,7 +94,10 @@ def _name(image: str) -> ImageName:
 
 async def run(store: Store) -> None:
     """All steps; one that is refused is left out, and so are those that then cannot be done."""
-    await prepare(store)
+    try:
+        await prepare(store)
+    except StorageFull:
+        return  # it is told of no step
     for number, step in enumerate(STEPS):
         say("begin", number)
         try:
