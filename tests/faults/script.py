@@ -92,12 +92,16 @@ def _name(image: str) -> ImageName:
     return ImageName(REPOSITORY, image)
 
 
-async def run(store: Store) -> None:
-    """All steps; one that is refused is left out, and so are those that then cannot be done."""
+async def run(store: Store) -> int:
+    """All steps; one that is refused is left out, and so are those that then cannot be done.
+
+    Returns the exit code.
+    """
     try:
         await prepare(store)
-    except StorageFull:
-        return  # it is told of no step
+    except StorageFull as full:  # and no step has anything to go on
+        say("stopped", type(full).__name__)
+        return STOPPED
     for number, step in enumerate(STEPS):
         say("begin", number)
         try:
@@ -108,6 +112,7 @@ async def run(store: Store) -> None:
             say("refused", number, type(error).__name__)
         else:
             say("end", number)
+    return 0
 
 
 async def _run_here(run: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
@@ -121,17 +126,17 @@ def repeat() -> None:
     os.urandom = random.Random(1).randbytes  # noqa: S311 - that is what it is for
 
 
-async def main(directory: str, way: str = "as it is") -> None:
+async def main(directory: str, way: str = "as it is") -> int:
     shrink()
     if way == "repeatable":
         repeat()
     async with open_store(Path(directory), AT_ONCE) as store:
-        await run(store)
+        return await run(store)
 
 
 if __name__ == "__main__":
     try:
-        trio.run(main, *sys.argv[1:])
+        sys.exit(trio.run(main, *sys.argv[1:]))
     except (CasError, IndexFault, OSError) as stopped:
         # `orlop serve` answers these with a line, too. An OSError can only come from the start.
         say("stopped", type(stopped).__name__)
