@@ -36,7 +36,8 @@ e2e: $(VENV)/.test  ## docker, podman, buildah, skopeo and containerd against a 
 	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 soak: $(VENV)/.test  ## every fault: at each system call, power cuts, clients under kills (ORLOP_SOAK_SECONDS)
-	ORLOP_SOAK_SECONDS=$${ORLOP_SOAK_SECONDS:-600} $(BIN)/python -m pytest -m slow -s tests/faults $(ARGS)
+	ORLOP_SOAK_SECONDS=$${ORLOP_SOAK_SECONDS:-600} ORLOP_READERS_SECONDS=60 \
+	  $(BIN)/python -m pytest -m slow -s tests/faults tests/crash/test_readers.py $(ARGS)
 
 bench: $(VENV)/.serve  ## compare with Debian's docker-registry
 	$(BIN)/python -m bench.compare $(ARGS)
