@@ -7,24 +7,38 @@ pulls alone, and pulls while everything deleted is collected. Grace and lease ar
 import http.client
 import json
 import statistics
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from bench import servers, wrk
 from bench.cores import Cores, running_on
 from bench.row import Row
-from bench.sample import MeasurementFailed
+from bench.sample import MeasurementFailed, percentile
 from bench.scale import MEDIA_TYPE
 from bench.servers import Server
 from cas.digest import Digest
 from cas.local import StoreSettings, open_store
-from cas.verbs import Adopt, Owner, Store
-from index.changes import EdgeKind, ImageName, Link, PutManifest, PutObject, SetTag
-from index.records import Manifest
+from cas.verbs import Adopt, Collect, Owner, Store
+from index.changes import (
+    CreateStorage,
+    DropPackage,
+    EdgeKind,
+    ImageName,
+    Link,
+    PutManifest,
+    PutObject,
+    PutRepository,
+    SetTag,
+)
+from index.records import Manifest, Repository
+from index.writer import Writer
 
 MANIFESTS = 10_000
 LAYERS, LAYER_BYTES = 8, 1 << 20
@@ -74,6 +88,11 @@ def collection(folder: Path) -> Iterator[Row]:
     yield _row("with one", busy)
     ratio = statistics.median(busy) / statistics.median(quiet)
     yield Row("p99 of pulls, with a collection to without", f"{ratio:.2f}", "≤ 1.5")
+    yield from _iter_reported(rounds)
+    yield trio.run(_time_commits)
+
+
+def _iter_reported(rounds: Sequence[dict[str, float]]) -> Iterator[Row]:
     took = ", ".join(f"{each['duration_seconds']:.1f}" for each in rounds)
     yield Row(f"collection of {MANIFESTS:,} manifests", f"{took} s")
     rows = max(each["most_rows"] for each in rounds)
@@ -120,13 +139,45 @@ def _delete(server: Server, image: str) -> None:
             raise MeasurementFailed(f"not all packages of {image} were deleted")
 
 
+async def _time_commits() -> Row:
+    """How long a commit takes from begin to its end where a sync costs nothing: in memory."""
+    seconds: list[float] = []
+    commit = Writer._commit
+
+    def timed(self: Writer, group: list[Any]) -> None:
+        began = time.perf_counter()
+        commit(self, group)
+        seconds.append(time.perf_counter() - began)
+
+    with tempfile.TemporaryDirectory(prefix="orlop-bench-", dir="/dev/shm") as folder:
+        data = Path(folder) / "data"
+        layers = await _fill(data, manifests=2000, rounds=1, prepare=True)
+        Writer._commit = timed  # type: ignore[method-assign]
+        try:
+            async with open_store(data, StoreSettings(0, 0, collection_seconds=0)) as store:
+                for number in range(2000):
+                    image = ImageName(_REPOSITORY, "round-0")
+                    await store.commit([DropPackage(image, f"v{number:06}")])
+                async for _ in store.maintain(Collect()):
+                    pass
+        finally:
+            Writer._commit = commit  # type: ignore[method-assign]
+    worst = percentile(seconds, 99.9) * 1e3
+    figure = f"{worst:.1f} ms ({len(seconds):,} commits, {len(layers)} layers each)"
+    return Row("begin to commit without sync, 99.9th percentile", figure, "≤ 50 ms, reported")
+
+
 # --- what is stored beforehand ---
 
 
-async def _fill(data: Path) -> list[Digest]:
+async def _fill(
+    data: Path, manifests: int = MANIFESTS, rounds: int = _ROUNDS, *, prepare: bool = False
+) -> list[Digest]:
     """One image that stays and one for each round, all of the same layers; returns these."""
     layers = []
     async with open_store(data, StoreSettings(collection_seconds=0)) as store:
+        if prepare:
+            await store.commit([CreateStorage("local"), PutRepository(_REPOSITORY, Repository())])
         for number in range(LAYERS):
             content = number.to_bytes(8) * (LAYER_BYTES // 8)
             layers.append(await _push(store, content + bytes((number,))))
@@ -137,9 +188,9 @@ async def _fill(data: Path) -> list[Digest]:
             async with limiter:
                 await _put(store, image, number, layers, f"v{number:06}")
 
-        for each in range(_ROUNDS):
+        for each in range(rounds):
             async with trio.open_nursery() as nursery:
-                for number in range(MANIFESTS):
+                for number in range(manifests):
                     nursery.start_soon(put, f"round-{each}", number)
     return layers
 

@@ -2,7 +2,8 @@
 
     python -m tests.crash.reader DIRECTORY SECONDS SEED two|one
 
-Prints one line of JSON: reads, gone (deleted between list and open), wrong (a sentence each).
+Prints one line of JSON: reads, gone (deleted between list and open), wrong (a sentence each), and
+the most looks that one read took beyond the first.
 `one` leaves the second look away: what was looked up before a pack was opened is believed.
 """
 
@@ -11,6 +12,7 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import trio
@@ -26,6 +28,9 @@ from index.records import Object
 packs.MAX_IDLE = 2  # packs are opened again and again
 MAX_TOLD = 5
 SLOWNESS = 0.05  # seconds at most between a look and the opening of a pack, on a busy machine
+
+
+look_again = view._hold
 
 
 class _Slow(packs.Packs):
@@ -61,32 +66,59 @@ def in_packs(v) -> list[Digest]:
     return [Digest(key) for key, row in rows if row.size > INLINE_LIMIT]
 
 
+class Reader:
+    """Pulls, and what came of it."""
+
+    def __init__(self, store) -> None:
+        self._store = store
+        self._again = Counter()  # read → looks beyond the first
+        self._reads = self._gone = 0
+        self._wrong = []
+
+    def hold(self, *arguments):
+        """`view._hold`, counted: a look follows each."""
+        self._again[self._reads + self._gone + len(self._wrong)] += 1
+        return look_again(*arguments)
+
+    def pull(self, digest: Digest) -> None:
+        try:
+            with self._store.read(lambda v: v.open(digest)) as blob:
+                content = blob.read(0, blob.size)
+        except BlobUnknown:
+            self._gone += 1
+        except Damaged as error:
+            self._wrong.append(f"{digest}: {error}")
+        else:
+            self._reads += 1
+            if Digest.of(content) != digest:
+                self._wrong.append(f"{digest}: other bytes")
+
+    def found(self) -> dict:
+        return {
+            "reads": self._reads,
+            "gone": self._gone,
+            "wrong": len(self._wrong),
+            "first": self._wrong[:MAX_TOLD],
+            "again": max(self._again.values(), default=0),
+        }
+
+
 async def main(directory: str, seconds: str, seed: str, looks: str) -> None:
     view.Packs = _Slow
     if looks == "one":
         view.LocalView = _Believing
     dice = random.Random(seed)  # noqa: S311 - a test's
-    reads, gone, wrong = 0, 0, []
     until = time.monotonic() + float(seconds)
     root = Path(directory)
     async with connect_store(root, root / DAEMON_SOCKET) as store:
+        reader = Reader(store)
+        view._hold = reader.hold
         while time.monotonic() < until:
             await trio.lowlevel.checkpoint()
             digests = store.read(in_packs)
             for digest in dice.sample(digests, min(4, len(digests))):
-                try:
-                    with store.read(lambda v, d=digest: v.open(d)) as blob:
-                        content = blob.read(0, blob.size)
-                except BlobUnknown:
-                    gone += 1
-                except Damaged as error:
-                    wrong.append(f"{digest}: {error}")
-                else:
-                    reads += 1
-                    if Digest.of(content) != digest:
-                        wrong.append(f"{digest}: other bytes")
-    found = {"reads": reads, "gone": gone, "wrong": len(wrong), "first": wrong[:MAX_TOLD]}
-    os.write(1, json.dumps(found).encode())
+                reader.pull(digest)
+    os.write(1, json.dumps(reader.found()).encode())
 
 
 if __name__ == "__main__":
