@@ -1,23 +1,25 @@
-"""One worker against two: on one core each, and where one worker has a core to spare.
+"""One worker against two, on two cores that the load shares.
 
-The load needs half as much of a processor as what it asks, and shares the servers' cores. So two
-measurements, because either alone would flatter or wrong us: everything on one core against
-everything on two, which is how workers scale; and one worker, with the load on the other core,
-against two that give the load its part of theirs.
+The load needs half as much of a processor as what it asks. So three measurements, as one alone
+would flatter or wrong us: everything on one core against everything on two; one worker, with the
+load on the other core, against two that give the load its part of theirs; and workers that have
+half a core each and no more, so that the load has a whole one beside one worker and beside two.
 """
 
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import servers, wrk
 from bench.cores import Cores, running_on
+from bench.process import iter_tree
 from bench.registry import tag_image
 from bench.row import Row
 from bench.servers import Server
+from bench.share import CannotShare, sharing
 
 _ROUNDS = 5
 _SECONDS = 3.0
@@ -31,6 +33,7 @@ class _Way:
     name: str
     arguments: tuple[str, ...]
     cores: frozenset[int]
+    share: float = 0.0  # of a core, for each process of the server; 0: all it can get
 
 
 def workers(folder: Path) -> Iterator[Row]:
@@ -42,11 +45,31 @@ def workers(folder: Path) -> Iterator[Row]:
         _Way("1 worker, all on two cores", (), cores),
         _Way("2 workers, all on two cores", ("--workers", "2"), cores),
     )
+    halves = (
+        _Way("1 worker of half a core", (), cores, share=0.5),
+        _Way("2 workers of half a core each", ("--workers", "2"), cores, share=0.5),
+    )
+    alone, spared, both = yield from _measure(folder, ways)
+    yield Row("2 workers on two cores to 1 on one", f"{both / alone:.2f}", "reported")
+    yield Row("2 workers to 1, both on two cores", f"{both / spared:.2f}", "reported")
+    try:
+        one, two = yield from _measure(folder, halves)
+    except CannotShare as error:
+        yield Row("2 workers to 1, half a core each", f"not measured: {error}", "≥ 1.6")
+    else:
+        yield Row("2 workers to 1, half a core each", f"{two / one:.2f}", "≥ 1.6")
+
+
+def _measure(folder: Path, ways: Sequence[_Way]) -> Generator[Row, None, list[float]]:
+    """A row for each way; returns the medians."""
     rates: dict[str, list[float]] = {way.name: [] for way in ways}
     with ExitStack() as stack:
         started = [stack.enter_context(_served(folder, way)) for way in ways]
         for server in started:
             tag_image(server, server.image, ["latest"])
+        for way, server in zip(ways, started, strict=True):
+            if way.share and server.pid is not None:
+                stack.enter_context(sharing(iter_tree(server.pid), way.share))
         for _ in range(_ROUNDS):
             for way, server in zip(ways, started, strict=True):
                 rates[way.name].append(_rate(way, server, folder))
@@ -54,9 +77,7 @@ def workers(folder: Path) -> Iterator[Row]:
     for way, median in zip(ways, medians, strict=True):
         figures = ", ".join(f"{rate:,.0f}" for rate in rates[way.name])
         yield Row(f"manifest GET, 16 conn., {way.name}", f"{median:,.0f}/s ({figures})")
-    alone, spared, both = medians
-    yield Row("2 workers on two cores to 1 on one", f"{both / alone:.2f}", "reported")
-    yield Row("2 workers to 1, both on two cores", f"{both / spared:.2f}", "≥ 1.6")
+    return medians
 
 
 def _served(folder: Path, way: _Way) -> AbstractContextManager[Server]:

@@ -72,11 +72,6 @@ class Collector:
         self._parts = parts
         self._alone = trio.Lock()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether a collection is under way."""
-        return self._alone.locked()
-
     async def run(self, task: Collect) -> AsyncGenerator[Progress | Due | Collected, None]:
         """Collect, or with `is_dry` say what would be; waits for the run under way.
 
@@ -96,7 +91,7 @@ class Collector:
     async def _noting(self, task: Collect) -> AsyncIterator["_Note"]:
         """Keep a record of a run: of one that nobody asked for only if it did something."""
         note, write = _Note(), self._parts.writer.write
-        began = self._milliseconds()
+        began = _milliseconds()
         is_noted = task.is_thorough and not task.is_dry
         if is_noted:
             began = await write(partial(begin_run, began=began, run=Run()))
@@ -107,13 +102,10 @@ class Collector:
             raise
         finally:
             if is_noted or (note.has_news and not task.is_dry):
-                run = note.as_run(task, self._milliseconds())
+                run = note.as_run(task, _milliseconds())
                 step = note_run if is_noted else begin_run
                 with suppress(IndexFault), trio.CancelScope(shield=True):
                     await write(partial(step, began=began, run=run))
-
-    def _milliseconds(self) -> int:
-        return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)
@@ -155,7 +147,8 @@ class _Run:
             async with aclosing(steps):
                 async for done in steps:
                     yield Progress(stage, done)
-        await self._close_descriptors()
+        # Only then the kernel frees the blocks. Other processes do it within a second.
+        self._parts.packs.refresh()
         yield self._report()
 
     def _report(self) -> Collected:
@@ -259,10 +252,6 @@ class _Run:
         self._count["bytes_freed"] += freed
         return True
 
-    async def _close_descriptors(self) -> None:
-        """Only then the kernel frees the blocks. Other processes do it within a second."""
-        self._parts.packs.refresh()
-
     # --- without a change ---
 
     async def rehearse(self) -> AsyncGenerator[Progress | Due | Collected, None]:
@@ -288,6 +277,10 @@ class _Run:
         share = REST if self._task.is_thorough else REST_UNASKED
         await trio.sleep(share * (time.perf_counter() - began))
         return value
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _counted(step: Callable[[Transaction], T], transaction: Transaction) -> tuple[int, T]:

@@ -56,9 +56,9 @@ class Packages:
     async def delete(self, storage: str, name: str) -> Response:
         """Who may delete in the repository. Each package by itself: what fails is told.
 
-        A tag goes now, and its manifest with it unless another tag or an index needs it; so do the
-        manifests that only this one needed, and those that referred to it. Bytes go with the next
-        collection.
+        A tag goes now, and its manifest with it unless another tag or an index needs it. The
+        manifests that only this one needed, and those that referred to it, go by a collection when
+        their grace and lease are over; so do bytes.
         """
         repository = f"{storage}/{name}"
         record = await self._deletable(repository)

@@ -64,3 +64,8 @@ async def collect(store: Store, **how: bool) -> Collected:
 def blocks(root: Path) -> int:
     """Bytes that the packs take on disk."""
     return sum(path.stat().st_blocks * 512 for path in (root / layout.PACKS).iterdir())
+
+
+def garbage(store: Store) -> int:
+    """Rows that wait to be collected."""
+    return store.read(lambda view: view.entries("garbage"))

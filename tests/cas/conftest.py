@@ -11,8 +11,9 @@ from tests.cas.staging_area import SECRET
 
 
 @pytest.fixture
-async def store(tmp_path):
-    async with open_store(tmp_path) as opened:
+async def store(request, tmp_path):
+    """With the module's SETTINGS, if it has some."""
+    async with open_store(tmp_path, getattr(request.module, "SETTINGS", None)) as opened:
         await prepare(opened)
         yield opened
 

@@ -2,7 +2,6 @@
 
 from contextlib import aclosing
 
-import pytest
 import trio
 import trio.lowlevel
 
@@ -18,6 +17,7 @@ from tests.cas.collecting import (
     AT_ONCE,
     blocks,
     collect,
+    garbage,
     push_idle,
     push_manifest,
     told_by,
@@ -37,17 +37,7 @@ from tests.cas.pushing import (
 from tests.index.tables import dump
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-async def store(tmp_path):
-    async with open_store(tmp_path, AT_ONCE) as store:
-        await prepare(store)
-        yield store
-
-
-def garbage(store) -> int:
-    return store.read(lambda view: view.entries("garbage"))
+SETTINGS = AT_ONCE  # of the store
 
 
 async def test_a_dry_run_tells_what_the_next_one_does(store, tmp_path):

@@ -19,6 +19,7 @@ from tests.cas.collecting import (
     AT_ONCE,
     blocks,
     collect,
+    garbage,
     push_idle,
     push_manifest,
 )
@@ -38,17 +39,7 @@ from tests.cas.pushing import (
 )
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-async def store(tmp_path):
-    async with open_store(tmp_path, AT_ONCE) as store:
-        await prepare(store)
-        yield store
-
-
-def garbage(store) -> int:
-    return store.read(lambda view: view.entries("garbage"))
+SETTINGS = AT_ONCE  # of the store
 
 
 def pack_files(root) -> list[str]:

@@ -279,6 +279,7 @@ async def test_what_was_queued_before_the_failure_is_refused_too(environment, wr
 
     async with held(writer) as nursery:
         nursery.start_soon(refused, _fail_with(lmdb.CorruptedError("broken")))
+        await trio.testing.wait_all_tasks_blocked()  # tasks that start together have no order
         for number in range(MAX_GROUP + 5):  # more than one group
             nursery.start_soon(refused, partial(_put, key=b"%d" % number))
         await trio.testing.wait_all_tasks_blocked()
