@@ -22,9 +22,9 @@ from cas.session import Session
 from cas.tasks import background
 from cas.verbs import Owner, Peer, Upload
 
-HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and three threads
+HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and two threads
 LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
-BATCH: Final = SEGMENT  # bytes worth three hops to threads; an opaque chunk, so none is read twice
+BATCH: Final = SEGMENT  # bytes worth two hops to threads; an opaque chunk, so none is read twice
 REST: Final = 900.0  # seconds without a request after which a session is only a file
 COMMITTED: Final = 4096  # sizes kept for followers that come back for the end; 150 bytes each
 TURN: Final = 32 << 20  # bytes of one upload before the next one gets its turn
@@ -43,7 +43,7 @@ class Sessions:
         # Each session is in the queue at most once, so the sessions bound it.
         self._queue, self._turns = trio.open_memory_channel[Session](math.inf)
         self._writers = trio.CapacityLimiter(8)  # appends that block on the disk at once
-        self._hashing = trio.CapacityLimiter(3 * HASHERS)
+        self._hashing = trio.CapacityLimiter(2 * HASHERS)  # no fewer: the two wait for each other
         # The last one used is used next: one upload after the other touches the memory of one.
         self._desks = [Desk(self._hashing) for _ in range(HASHERS)]
 

@@ -146,3 +146,43 @@ async def test_a_segment_that_cannot_be_read_loses_nothing_of_those_before_it():
 
     assert ingest.digest() == Digest.of(content)
     assert ingest.chunks.size == len(content)
+
+
+class Limited:
+    """A desk that has no thread for one of the two."""
+
+    def __init__(self, fault) -> None:
+        self._desk = Desk(trio.CapacityLimiter(2))
+        self.pages = self._desk.pages
+        self._fault = fault
+
+    async def hop(self, run, *args) -> None:
+        if run.__name__ == self._fault:
+            raise RuntimeError("can't start new thread")
+        await self._desk.hop(run, *args)
+
+
+@pytest.mark.parametrize("fault", ["_read_cut", "_update"])
+async def test_a_thread_that_does_not_begin_keeps_nobody_waiting(fault):
+    content = noise(3 * SEGMENT)
+    ingest = Ingest("sha256")
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        with trio.fail_after(10), pytest.raises(RuntimeError, match="new thread"):
+            await ingest.advance(file.fileno(), len(content), Limited(fault))
+
+
+async def test_a_cancelled_turn_is_ended_and_what_it_did_counts():
+    content = noise(3 * SEGMENT)
+    ingest, desk = Ingest("sha256"), Desk(trio.CapacityLimiter(2))
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        with trio.fail_after(10), trio.CancelScope() as scope:
+            scope.cancel()
+            await ingest.advance(file.fileno(), len(content), desk)
+        assert scope.cancelled_caught
+        await ingest.finish(file.fileno(), len(content), desk)
+
+    assert ingest.digest() == Digest.of(content)
