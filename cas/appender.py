@@ -52,6 +52,12 @@ class _Request:
     error: CasError | None = None
 
 
+class _PackLost(Exception):
+    def __init__(self, pack: int) -> None:
+        super().__init__(pack)
+        self.pack = pack
+
+
 class Appender:
     """The only one who appends to packs. `activate(new pack)` writes it into the index."""
 
@@ -135,7 +141,7 @@ class Appender:
     async def _serve(self, group: list[_Request]) -> None:
         if self.failure is None:
             try:
-                await trio.to_thread.run_sync(self._write, group)
+                await self._write_somewhere(group)
             except OSError as error:
                 # What the pack holds now is unknown: recovery cuts it back.
                 self.failure = f"the active pack could not be written: {error}"
@@ -149,15 +155,32 @@ class Appender:
         for request in group:
             request.done.set()
 
+    async def _write_somewhere(self, group: list[_Request]) -> None:
+        """A pack that lost its file, or the end of it, is left as it is for the next one."""
+        try:
+            await trio.to_thread.run_sync(self._write, group)
+        except _PackLost as error:
+            await self._roll()
+            if error.pack != self._pack:
+                await trio.to_thread.run_sync(self._write, group)
+            for request in group:
+                if request.result is None and request.error is None:
+                    what = "bytes of it are lost, and no other one can be made now"
+                    request.error = Damaged(f"pack {error.pack:016x}", what)
+
     def _write(self, group: list[_Request]) -> None:
         path = layout.pack_path(self._root, self._pack)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _PackLost(self._pack) from None
         except OSError as error:
             for request in group:
                 request.error = from_system(error, f"pack {path.name}")
             return
         try:
+            if os.fstat(descriptor).st_size < self._length:
+                raise _PackLost(self._pack)  # to append would hide that behind a hole
             for request in group:
                 self._copy(request, descriptor)
             os.fdatasync(descriptor)  # never retried: an error here ends the process

@@ -10,12 +10,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cas import layout
 from cas.backup_folder import BackupRefused, Folder
 from cas.copying import Chunk, Piece, end_of, iter_pieces
+from cas.fence import Fence
 from cas.harm import Range
 from cas.packs import gaps_between
 from index import keys
@@ -128,7 +130,8 @@ class Copier:
     def _fill(self, pack: int, target: int, wanted: Sequence[Chunk]) -> None:
         with _source(self.root, pack) as source:
             ahead = 0
-            for piece in iter_pieces(source, wanted):
+            announce = partial(Fence(self.root).announce, pack)
+            for piece in iter_pieces(source, wanted, announce):
                 if piece.data is None:
                     self.damaged.append(Range(pack, piece.start, piece.stop))
                     continue

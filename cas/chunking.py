@@ -90,11 +90,15 @@ class ChunkList:
         """Name the chunks at the front of `data`; returns the bytes they take."""
         done = 0
         for length in lengths:
-            self.names += blake3(data[done : done + length]).digest()
-            self.lengths.append(length)
+            self.append(blake3(data[done : done + length]).digest(), length)
             done += length
-        self.size += done
         return done
+
+    def append(self, name: bytes, length: int) -> None:
+        """Add a chunk that is named already."""
+        self.names += name
+        self.lengths.append(length)
+        self.size += length
 
     def iter_offsets(self) -> Iterator[int]:
         """Logical offset of each chunk."""

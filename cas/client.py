@@ -25,14 +25,19 @@ from cas.errors import (
     UploadUnknown,
     from_system,
 )
+from cas.failing import Failing
+from cas.harm import Damage
 from cas.local import StoreSettings
 from cas.packs import Packs
+from cas.quarantine import standing
+from cas.reporting import keep_reporting
 from cas.stats import Stats, stats
 from cas.tasks import background
 from cas.verbs import Maintenance, Owner, Peer, StoreChange, Told, Upload, View
-from index.changes import Expectation, ImageName, PutObject
+from index.changes import Expectation, ImageName, MarkDamaged, PutObject
 from index.environment import Environment, open_snapshots
 from index.errors import IndexFailed
+from index.records import Place
 
 T = TypeVar("T")
 
@@ -52,13 +57,12 @@ class RemoteStore:
         self, root: Path, socket_path: Path, settings: StoreSettings, environment: Environment
     ) -> None:
         self._root = root
-        self._calls = Calls(socket_path, self._failed_by)
+        self._failing = Failing()
+        self._calls = Calls(socket_path, self._failing.fail)
         self._min_free = settings.min_free_bytes
         self._environment = environment
         self._packs = view.packs_of(root, environment)
         self._writers = trio.CapacityLimiter(_WRITERS)
-        self._failed = trio.Event()
-        self._failure: str | None = None
 
     @property
     def packs(self) -> Packs:
@@ -72,7 +76,7 @@ class RemoteStore:
         try:
             return view.read(self._environment, self._packs, look)
         except IndexFailed as error:
-            raise self._failed_by(error.reason) from error
+            raise self._failing.fail(error.reason) from error
 
     async def stats(self) -> Stats:
         """What is stored and what that saves; counted here, so the daemon may be away."""
@@ -152,7 +156,10 @@ class RemoteStore:
         for change in changes:
             if isinstance(change, PutObject) and len(change.content) > MAX_OBJECT:
                 raise ObjectTooLarge(len(change.content), MAX_OBJECT)
-        request = wire.Commit(tuple(map(wire.named, changes)), tuple(map(wire.named, expectations)))
+        # What readers here have just met counts first: who pushes it again is to mend it.
+        found = [MarkDamaged(*place, "") for place in self._packs.damage.take()]
+        told = tuple(map(wire.named, (*found, *changes)))
+        request = wire.Commit(told, tuple(map(wire.named, expectations)))
         return (await self._calls.call(request, wire.Number)).value
 
     async def extend(self, image: ImageName, digest: Digest) -> None:
@@ -175,10 +182,22 @@ class RemoteStore:
             async for reply in replies:
                 yield wire.told(reply.what)
 
+    async def damaged(self) -> list[Damage]:
+        """What is damaged now and whom it hurts; found out here, so the daemon may be away."""
+        return (await trio.to_thread.run_sync(self._environment.read, standing))[1]
+
+    async def report(self, places: Sequence[Place]) -> None:
+        """Tell the daemon what a reader here found damaged; it looks for itself.
+
+        Raises:
+            DaemonAway.
+        """
+        await self.commit([MarkDamaged(*place, "") for place in places])
+
     @property
     def failure(self) -> str | None:
         """Why this process can not go on; None while all is well, also when the daemon is away."""
-        return self._failure
+        return self._failing.reason
 
     async def greet(self) -> None:
         """Find out early whether the daemon is of our version; it may be away.
@@ -191,19 +210,12 @@ class RemoteStore:
 
     async def watch(self) -> None:
         """Raise StoreFailed as soon as this process can not go on."""
-        await self._failed.wait()
-        raise StoreFailed(self.failure or "unknown")
+        await self._failing.watch()
 
     def close(self) -> None:
         """Close idle descriptors and connections."""
         self._packs.close()
         self._calls.close()
-
-    def _failed_by(self, reason: str) -> StoreFailed:
-        """Note why this process can not go on; `watch` ends it."""
-        self._failure = self._failure or reason
-        self._failed.set()
-        return StoreFailed(reason)
 
 
 class RemoteUpload:
@@ -259,7 +271,8 @@ async def connect_store(
         store = RemoteStore(root, socket_path, settings or StoreSettings(), environment)
         try:
             await store.greet()
-            async with background(store.watch, store.packs.keep_fresh):
+            reporting = partial(keep_reporting, store.packs, environment, store.report)
+            async with background(store.watch, store.packs.keep_fresh, reporting):
                 yield store
         except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store.failure is None:

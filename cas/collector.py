@@ -9,9 +9,9 @@ the index. One run at a time.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,25 +19,19 @@ from typing import Any, Final, TypeVar
 import trio
 
 from cas import reclaim
-from cas.appender import Appender
+from cas.errors import Busy
 from cas.keeping import taking_packs
-from cas.packs import Packs
-from cas.pins import Pins
-from cas.reclaim import Candidate
+from cas.noting import Note, noting
+from cas.reclaim import Candidate, CopyDamaged
 from cas.rehearsal import rehearse
-from cas.sessions import Sessions
 from cas.verbs import Collect, Collected, Due, Progress
+from cas.works import Works
 from index import keys
 from index.collect import collect_slice
-from index.environment import Environment
-from index.errors import IndexFault
-from index.ledger import Clock
 from index.placement import dismantle_slice, forget_pack, retire_pack, unmark_pack
-from index.records import PackState, Run, WorkKind
-from index.runs import begin_run, note_run
+from index.records import PackState, WorkKind
 from index.transaction import Transaction
 from index.view import View
-from index.writer import Writer
 
 T = TypeVar("T")
 
@@ -50,26 +44,11 @@ _NEWS: Final = ("links", "manifests", "blobs", "chunks", "packs", "uploads_expir
 _log = logging.getLogger("orlop.collector")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What collection works on."""
-
-    root: Path
-    environment: Environment
-    writer: Writer
-    appender: Appender
-    sessions: Sessions
-    packs: Packs
-    pins: Pins
-    clock: Callable[[], Clock]
-    upload_expiry: float  # seconds
-
-
 class Collector:
     """Runs collections, one at a time; one per store."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, works: Works) -> None:
+        self._works = works
         self._alone = trio.Lock()
 
     async def run(self, task: Collect) -> AsyncGenerator[Progress | Due | Collected, None]:
@@ -78,77 +57,41 @@ class Collector:
         Raises:
             IndexFailed, NoSpace, WriterBusy, OSError: what was freed stays freed.
         """
-        async with self._alone:
-            run = _Run(self._parts, task)
-            steps = run.rehearse() if task.is_dry else run.collect()
-            async with aclosing(steps), self._noting(task) as note:
+        note = Note("gc", task.is_thorough, news=_NEWS)
+        async with self._alone, self._noting(task, note):
+            run = _Run(self._works, task)
+            async with aclosing(run.rehearse() if task.is_dry else run.collect()) as steps:
                 async for told in steps:
                     if isinstance(told, Collected):
-                        note.report = told
+                        note.figures = asdict(told)
                     yield told
 
-    @asynccontextmanager
-    async def _noting(self, task: Collect) -> AsyncIterator["_Note"]:
+    def _noting(self, task: Collect, note: Note) -> AbstractAsyncContextManager[Note | None]:
         """Keep a record of a run: of one that nobody asked for only if it did something."""
-        note, write = _Note(), self._parts.writer.write
-        began = _milliseconds()
-        is_noted = task.is_thorough and not task.is_dry
-        if is_noted:
-            began = await write(partial(begin_run, began=began, run=Run()))
-        try:
-            yield note
-        except BaseException as error:  # cancelled too: it says so
-            note.error = str(error) or type(error).__name__
-            raise
-        finally:
-            if is_noted or (note.has_news and not task.is_dry):
-                run = note.as_run(task, _milliseconds())
-                step = note_run if is_noted else begin_run
-                with suppress(IndexFault), trio.CancelScope(shield=True):
-                    await write(partial(step, began=began, run=run))
-
-
-@dataclass(slots=True)
-class _Note:
-    """What there is to say of a run."""
-
-    report: Collected | None = None
-    error: str = ""
-
-    @property
-    def has_news(self) -> bool:
-        """Whether anything was done, or failed."""
-        figures = self._figures()
-        return bool(self.error) or any(figures.get(name) for name in _NEWS)
-
-    def as_run(self, task: Collect, ended_at: int) -> Run:
-        error = self.error or ("" if self.report else "it was given up")
-        figures = self._figures()
-        return Run(is_asked=task.is_thorough, ended_at=ended_at, error=error, figures=figures)
-
-    def _figures(self) -> dict[str, int | float]:
-        return {} if self.report is None else asdict(self.report)
+        if task.is_dry:
+            return nullcontext()
+        return noting(self._works.writer, self._works.now, note, is_noted=task.is_thorough)
 
 
 class _Run:
     """One collection."""
 
-    def __init__(self, parts: Parts, task: Collect) -> None:
-        self._parts = parts
+    def __init__(self, works: Works, task: Collect) -> None:
+        self._works = works
         self._task = task
         self._began = time.monotonic()
         self._count: Counter[str] = Counter()
 
     async def collect(self) -> AsyncGenerator[Progress | Due | Collected, None]:
         """Everything that is due, then packs."""
-        expired = await self._parts.sessions.expire(self._parts.upload_expiry)
+        expired = await self._works.sessions.expire(self._works.upload_expiry)
         self._count["uploads_expired"] = expired
         for stage, steps in (("references", self._take_garbage()), ("packs", self._reclaim())):
             async with aclosing(steps):
                 async for done in steps:
                     yield Progress(stage, done)
         # Only then the kernel frees the blocks. Other processes do it within a second.
-        self._parts.packs.refresh()
+        self._works.packs.refresh()
         yield self._report()
 
     def _report(self) -> Collected:
@@ -161,7 +104,7 @@ class _Run:
         for number in await self._look(_collected):  # a run before was ended in the middle
             await self._dismantle(number)
         while True:
-            taken = await self._write(partial(collect_slice, clock=self._parts.clock(), rows=ROWS))
+            taken = await self._write(partial(collect_slice, clock=self._works.clock(), rows=ROWS))
             self._count.update(links=taken.links, manifests=taken.manifests, blobs=taken.blobs)
             for number in taken.works:
                 await self._dismantle(number)
@@ -180,7 +123,7 @@ class _Run:
 
     async def _reclaim(self) -> AsyncGenerator[int, None]:
         for pack in await self._marked():
-            look = partial(reclaim.look_at, root=self._parts.root, pack=pack)
+            look = partial(reclaim.look_at, root=self._works.root, pack=pack)
             found = await self._look(look)
             if found is None:
                 await self._write(partial(unmark_pack, pack=pack, live=None))
@@ -196,13 +139,13 @@ class _Run:
         """Packs that lost bytes: those without live ones first, as they need no room."""
         marked = await self._look(_marked)
         if self._task.is_thorough:
-            active = await self._look(partial(_active_with_dead, root=self._parts.root))
-            if active is not None and await self._parts.appender.seal() and active not in marked:
+            active = await self._look(partial(_active_with_dead, root=self._works.root))
+            if active is not None and await self._works.appender.seal() and active not in marked:
                 marked.append(active)
         return marked
 
     def _may_change(self, found: Candidate) -> bool:
-        if found.pack in self._parts.pins:
+        if found.pack in self._works.pins:
             self._count["postponed"] += 1
             return False
         return found.row.state in (PackState.SEALED, PackState.DEAD)
@@ -220,8 +163,15 @@ class _Run:
             return
         if not self._task.is_thorough and found.gain < reclaim.WORTH * found.blocks:
             return
-        if await self._with_file(found, reclaim.rewrite, found):
+        if await self._with_file(found, self._rewrite, found.pack):
             await self._write(partial(unmark_pack, pack=found.pack, live=found.row.live))
+
+    def _rewrite(self, root: Path, pack: int) -> None:
+        """Rewrite by a look at what is marked now: who marks and who mends waits for us."""
+        look = partial(reclaim.look_at, root=root, pack=pack)
+        found = self._works.environment.read(look)
+        if found is not None:
+            reclaim.rewrite(root, found)
 
     async def _with_file(
         self, found: Candidate, change: Callable[[Path, Any], None], what: object
@@ -230,7 +180,7 @@ class _Run:
 
         A pack that the disk refuses to change stays marked, and does not keep the others waiting.
         """
-        root = self._parts.root
+        root = self._works.root
 
         def take() -> int | None:
             with taking_packs(root) as may:
@@ -241,9 +191,15 @@ class _Run:
 
         freed: int | None
         try:
-            freed = await trio.to_thread.run_sync(take)
-        except OSError as error:
+            async with self._works.replacing:
+                freed = await trio.to_thread.run_sync(take)
+        except (OSError, Busy) as error:
             _log.warning("pack %016x stays as it is: %s", found.pack, error)
+            freed = None
+        except CopyDamaged as error:
+            _log.warning("pack %016x stays as it is: %s", found.pack, error)
+            for offset in error.offsets:  # once they are marked, the next run goes on
+                self._works.packs.damage.put(found.pack, offset)
             freed = None
         if freed is None:
             self._count["postponed"] += 1
@@ -256,9 +212,10 @@ class _Run:
 
     async def rehearse(self) -> AsyncGenerator[Progress | Due | Collected, None]:
         """Say what `collect` would take now, and why."""
-        parts = self._parts
+        works = self._works
         yield Progress("references", 0)
-        look = partial(rehearse, root=parts.root, now=parts.clock().now, expiry=parts.upload_expiry)
+        now = works.clock().now
+        look = partial(rehearse, root=works.root, now=now, expiry=works.upload_expiry)
         found, report = await self._look(look)
         for due in found:
             yield due
@@ -267,20 +224,16 @@ class _Run:
     # --- steps ---
 
     async def _look(self, look: Callable[[View], T]) -> T:
-        return await trio.to_thread.run_sync(self._parts.environment.read, look)
+        return await trio.to_thread.run_sync(self._works.environment.read, look)
 
     async def _write(self, step: Callable[[Transaction], T]) -> T:
         """One transaction, then a rest that grows with what it took."""
         began = time.perf_counter()
-        rows, value = await self._parts.writer.write(partial(_counted, step))
+        rows, value = await self._works.writer.write(partial(_counted, step))
         self._count["most_rows"] = max(self._count["most_rows"], rows)
         share = REST if self._task.is_thorough else REST_UNASKED
         await trio.sleep(share * (time.perf_counter() - began))
         return value
-
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _counted(step: Callable[[Transaction], T], transaction: Transaction) -> tuple[int, T]:

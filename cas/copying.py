@@ -1,7 +1,7 @@
 """Chunks of pack files, read in runs and checked against their BLAKE3 names on the way."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from blake3 import blake3
@@ -11,6 +11,7 @@ from index.records import ChunkAt
 RUN: Final = 4 << 20  # bytes read at once, as long as one chunk is not longer
 
 Chunk = tuple[int, ChunkAt]  # offset in its pack, row
+Announce = Callable[[int, int], object]  # told of (start, stop) before it is read in: `cas.fence`
 
 
 class Piece(NamedTuple):
@@ -36,12 +37,15 @@ def end_of(chunk: Chunk) -> int:
     return offset + row.length
 
 
-def iter_pieces(descriptor: int | None, chunks: Iterable[Chunk]) -> Iterator[Piece]:
+def iter_pieces(
+    descriptor: int | None, chunks: Iterable[Chunk], announce: Announce = lambda *_: None
+) -> Iterator[Piece]:
     """Read and check chunks, which are sorted; without a file they are all damaged.
 
     What the disk cannot read is damaged, as is what the file does not have. Memory: 2 runs.
     """
     for run in iter_runs(chunks):
+        announce(run[0][0], end_of(run[-1]))
         yield from _check(descriptor, run)
 
 

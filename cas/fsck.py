@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from cas.checks import chunks, counts, files, layouts, places, references, rehash, shapes
+from cas.checks import chunks, counts, damage, files, layouts, places, references, rehash, shapes
 from cas.checks.drift import Check, Drift, Listing, Place, Run
 from cas.verbs import Report
 from index.ledger import Clock
@@ -50,6 +50,7 @@ THEN: Final[tuple[Check, ...]] = (
     counts.images,
     counts.usage,
     chunks.chunks,
+    damage.rows,
     rehash.names,
     files.packs,
     layouts.lost,

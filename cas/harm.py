@@ -1,8 +1,9 @@
 """Whom damaged bytes hurt: from a range of a pack, or an object, to the images that need it."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cas.digest import Digest
 from index import keys
@@ -21,6 +22,9 @@ class Range(NamedTuple):
         return f"pack {self.pack:016x}, bytes {self.start} to {self.stop}"
 
 
+NAMED: Final = 20  # images that a sentence names
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """What is damaged, and the images that need it: `storage/repository/path:tag` or `…@digest`."""
@@ -29,7 +33,9 @@ class Damage:
     images: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.what}: needed by {', '.join(self.images) or 'nothing'}"
+        named = ", ".join(self.images[:NAMED]) or "nothing"
+        more = len(self.images) - NAMED
+        return f"{self.what}: needed by {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def join(ranges: Iterable[Range]) -> list[Range]:
@@ -50,11 +56,21 @@ def harm_of(view: View, ranges: Iterable[Range]) -> list[Damage]:
     if not joined:
         return []
     hurt: dict[Range, set[str]] = {each: set() for each in joined}
-    objects = _objects_over(view, joined)
-    for digest, value in view.scan("object"):
-        for each in objects.get(Object.decode(value).id, ()):
-            hurt[each] |= images_needing(view, digest)
+    for digest, those in objects_over(view, joined):
+        names = images_needing(view, digest)
+        for each in those:
+            hurt[each] |= names
     return [Damage(str(each), tuple(sorted(names))) for each, names in hurt.items()]
+
+
+def objects_over(view: View, joined: Sequence[Range]) -> Iterator[tuple[bytes, set[Range]]]:
+    """(D, those of the joined ranges that overlap its extents) of every object that has some."""
+    found = _extents_over(view, joined)
+    if found:
+        for digest, value in view.scan("object"):
+            those = found.get(Object.decode(value).id)
+            if those:
+                yield digest, those
 
 
 def iter_inline_harm(view: View) -> Iterator[Damage]:
@@ -92,15 +108,21 @@ def _ancestors(view: View, image: bytes, digest: bytes) -> set[bytes]:
     return seen
 
 
-def _objects_over(view: View, ranges: Sequence[Range]) -> dict[int, set[Range]]:
-    """Ids of the objects whose extents overlap one of the ranges."""
+def _extents_over(view: View, joined: Sequence[Range]) -> dict[int, set[Range]]:
+    """The same by object id."""
     by_pack: dict[int, list[Range]] = {}
-    for each in ranges:
+    for each in joined:
         by_pack.setdefault(each.pack, []).append(each)
+    stops = {pack: [each.stop for each in those] for pack, those in by_pack.items()}
     found: dict[int, set[Range]] = {}
     for key, value in view.scan("extent"):
         extent = Extent.decode(value)
-        for each in by_pack.get(extent.pack, ()):
-            if each.start < extent.offset + extent.length and extent.offset < each.stop:
-                found.setdefault(keys.split_place(key)[0], set()).add(each)
+        those = by_pack.get(extent.pack)
+        if those is None:
+            continue
+        # They are sorted, and none touches the next: from the first that ends behind its start on.
+        for number in range(bisect_right(stops[extent.pack], extent.offset), len(those)):
+            if those[number].start >= extent.offset + extent.length:
+                break
+            found.setdefault(keys.split_place(key)[0], set()).add(those[number])
     return found

@@ -7,7 +7,7 @@ upload is hashed again from its first byte.
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from typing import Final
@@ -63,11 +63,11 @@ class Ingest:
     async def _run(self, descriptor: int, size: int, desk: "Desk", *, is_last: bool) -> None:
         if self.hashed >= size and not (is_last and self.chunks.size < size):
             return
-        relay = _Relay()
+        relay = Relay(self._update)
 
         async def hop(run: Callable[..., None], *args: object) -> None:
             try:
-                await desk.hop(run, relay, *args)
+                await desk.hop(run, *args)
             finally:
                 relay.end()  # also if its thread never began
 
@@ -75,13 +75,13 @@ class Ingest:
         # each has done counts by itself: a segment that cannot be read loses nothing.
         with trio.CancelScope(shield=True):
             await together(
-                partial(hop, self._read_cut, descriptor, size, desk.pages, is_last),
-                partial(hop, self._update),
+                partial(hop, self._read_cut, relay, descriptor, size, desk.pages, is_last),
+                partial(hop, relay.take_all),
             )
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def _read_cut(
-        self, relay: "_Relay", descriptor: int, size: int, pages: "_Pages", is_last: bool
+        self, relay: "Relay", descriptor: int, size: int, pages: "_Pages", is_last: bool
     ) -> None:
         page, other = pages
         start = self.hashed
@@ -106,10 +106,9 @@ class Ingest:
             other[_CARRY - carried : _CARRY] = data[len(data) - carried :]
             page, other = other, page
 
-    def _update(self, relay: "_Relay") -> None:
-        for data in relay.iter_given():
-            self._hash.update(data)
-            self.hashed += len(data)
+    def _update(self, data: memoryview) -> None:
+        self._hash.update(data)
+        self.hashed += len(data)
 
     def _cut(self, data: memoryview, is_last: bool) -> None:
         if self._cutter is not None:
@@ -125,13 +124,14 @@ class Ingest:
             self._cut(data, stop == size)
 
 
-class _Relay:
+class Relay:
     """Segments on their way from the thread that reads and cuts to the one that hashes.
 
     The threads meet here and not in the event loop, which takes 150 µs for each hop to a thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, take: Callable[[memoryview], None]) -> None:
+        self._take = take
         self._given: SimpleQueue[memoryview | None] = SimpleQueue()
         self._taken: SimpleQueue[bool] = SimpleQueue()
 
@@ -140,13 +140,13 @@ class _Relay:
         self._given.put(data)
 
     def wait_taken(self) -> bool:
-        """Wait until the segment given last is hashed; False: nobody hashes any more."""
+        """Wait until the segment given last is taken; False: nobody takes any more."""
         return self._taken.get()
 
-    def iter_given(self) -> Iterator[memoryview]:
-        """The segments; each counts as taken when the next one is asked for."""
+    def take_all(self) -> None:
+        """Take what is given, to the end."""
         while (data := self._given.get()) is not None:
-            yield data
+            self._take(data)
             self._taken.put(True)
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
     lock                        one line about the server that holds the directory
     packs.lock                  held by who copies packs, or takes some away (`cas.keeping`)
+    packs.fence                 mapped by who reads packs (`cas.fence`)
     index/                      the LMDB environment
     index.restoring/            what `index` becomes when a restore is done; no server starts then
     packs/<16 hex>              a pack; its name is its id (u64)
@@ -27,6 +28,7 @@ INDEX: Final = "index"
 RESTORING: Final = "index.restoring"
 PACKS: Final = "packs"
 PACKS_LOCK: Final = "packs.lock"
+PACKS_FENCE: Final = "packs.fence"
 UPLOADS: Final = "uploads"
 RUN: Final = "run"
 LOST: Final = "lost+found"

@@ -1,6 +1,5 @@
 """The store in process: one per data directory, behind the seven verbs of `cas.verbs`."""
 
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -11,21 +10,20 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas import collector, fsck, layout, recovery, staging, view
+from cas import fsck, layout, recovery, staging, view
 from cas.appender import Appender
 from cas.checking import check_content, hash_again
-from cas.collector import Collector
 from cas.digest import Digest
 from cas.errors import (
     BlobUnknown,
-    Busy,
     CasError,
     Damaged,
     DigestMismatch,
-    StorageFull,
     StoreFailed,
     from_system,
 )
+from cas.failing import Failing
+from cas.harm import Damage
 from cas.packs import Packs
 from cas.pins import Pins
 from cas.placing import Placer, Staged, Terms
@@ -33,38 +31,37 @@ from cas.session import Session
 from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
 from cas.tasks import background, together
+from cas.upkeep import Upkeep
 from cas.verbs import (
     Adopt,
-    Collect,
     Fsck,
     Maintenance,
     Owner,
     Progress,
-    Report,
     StoreChange,
     Told,
     Upload,
     View,
 )
+from cas.works import Works
 from index import keys
-from index.changes import INLINE_LIMIT, Expectation, ImageName, Link, Linked, PutObject
-from index.environment import Environment, open_environment, sync_directory
-from index.errors import (
-    ExpectationsFailed,
-    IndexDamaged,
-    IndexFailed,
-    IndexFault,
-    NoSpace,
-    WriterBusy,
+from index.changes import (
+    INLINE_LIMIT,
+    Expectation,
+    ImageName,
+    Link,
+    Linked,
+    MarkDamaged,
+    PutObject,
 )
+from index.environment import Environment, open_environment, sync_directory
+from index.errors import ExpectationsFailed, IndexFailed
 from index.ledger import Clock
 from index.lock import hold_directory
 from index.placement import activate_pack
 from index.writer import Writer, open_writer
 
 T = TypeVar("T")
-
-_log = logging.getLogger("orlop.store")
 
 EXTEND_SECONDS: Final = 1800  # a lease is renewed at most once in this time
 
@@ -79,6 +76,8 @@ class StoreSettings:
     min_free_bytes: int = 64 << 20
     housekeeping_seconds: float = 60.0
     collection_seconds: float = 600.0  # between collections that nobody asks for; 0: never
+    scrub_seconds: float = 2_592_000.0  # from one scrub to the next; 0: only when asked
+    scrub_bytes_per_second: int = 16 << 20  # of one that nobody asked for; 0: as fast as it goes
 
 
 class LocalStore:
@@ -92,24 +91,23 @@ class LocalStore:
         self._sessions = parts.sessions
         self._appender = parts.appender
         self._packs = view.packs_of(root, parts.environment)
-        self._pins = pins = parts.pins
-        self._placer = Placer(root, parts.environment, parts.writer, parts.appender, pins)
-        self._failure: str | None = None
-        self._failed = trio.Event()
+        self._pins = parts.pins
+        self._failing = Failing()
         self.now: Callable[[], float] = time.time  # replaced by tests that need another day
-        self._collector = Collector(
-            collector.Parts(
-                root=root,
-                environment=parts.environment,
-                writer=parts.writer,
-                appender=parts.appender,
-                sessions=parts.sessions,
-                packs=self._packs,
-                pins=pins,
-                clock=self._clock,
-                upload_expiry=settings.upload_expiry_seconds,
-            )
+        works = Works(
+            root=root,
+            environment=parts.environment,
+            writer=parts.writer,
+            appender=parts.appender,
+            sessions=parts.sessions,
+            packs=self._packs,
+            pins=parts.pins,
+            clock=self._clock,
+            now=lambda: self.now(),
+            upload_expiry=settings.upload_expiry_seconds,
         )
+        self._placer = Placer(works)
+        self._upkeep = Upkeep(works, self._placer, self._failing.maintaining)
 
     # --- reads ---
 
@@ -118,7 +116,7 @@ class LocalStore:
         try:
             return view.read(self._environment, self._packs, look)
         except IndexFailed as error:
-            raise self._failed_by(error.reason) from error
+            raise self._failing.fail(error.reason) from error
 
     # --- uploads ---
 
@@ -135,6 +133,11 @@ class LocalStore:
     def packs(self) -> Packs:
         """The packs that are open in this process."""
         return self._packs
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """Maintenance."""
+        return self._upkeep
 
     @property
     def pins(self) -> Pins:
@@ -157,17 +160,18 @@ class LocalStore:
     ) -> int:
         """See `cas.verbs.Store`. Once it began to write it is not cancelled."""
         if self.failure is not None:
-            raise self._failed_by(self.failure)
+            raise self._failing.fail(self.failure)
         adopted = [change for change in changes if isinstance(change, Adopt)]
-        plain = [change for change in changes if not isinstance(change, Adopt)]
+        reports = [change for change in changes if isinstance(change, MarkDamaged)]
+        plain = [change for change in changes if not isinstance(change, Adopt | MarkDamaged)]
         for change in plain:
             if isinstance(change, PutObject):
                 await check_content(change)
         terms = Terms(plain, expectations, self._clock)
-        try:
+        # What readers have just met counts first: who pushes it again is to mend it.
+        await self._upkeep.believe([*reports, *self._packs.damage.take()])
+        with self._failing.committing():
             return await self._commit(adopted, terms)
-        except (IndexFailed, StoreFailed, NoSpace, WriterBusy, OSError) as error:
-            raise self._meaning(error) from error
 
     async def _commit(self, adopted: list[Adopt], terms: Terms) -> int:
         if not adopted:
@@ -225,7 +229,10 @@ class LocalStore:
                 staging.remove(session.path)
             return revision
         staged = Staged(session.id, session.path, digest, session.ingest.chunks)
-        return await self._placer.place(staged, terms)
+        revision = await self._placer.place(staged, terms)
+        if self._environment.read(lambda v: v.entries("damage")):
+            self._upkeep.mender.wake()  # others may have lost what came
+        return revision
 
     async def extend(self, image: ImageName, digest: Digest) -> None:
         """See `cas.verbs.Store`."""
@@ -250,54 +257,39 @@ class LocalStore:
 
     async def maintain(self, task: Maintenance) -> AsyncGenerator[Told, None]:
         """See `cas.verbs.Store`."""
-        steps = self._fsck() if isinstance(task, Fsck) else self._collector.run(task)
-        try:
+        steps = self._fsck() if isinstance(task, Fsck) else self._upkeep.run(task)
+        with self._failing.maintaining():
             async with aclosing(steps):
                 async for told in steps:
                     yield told
-        except IndexDamaged:
-            raise  # that is what was to be found out
-        except (IndexFailed, StoreFailed, NoSpace, WriterBusy) as error:
-            raise self._meaning(error) from error
-        except OSError as error:  # what was looked at cannot be read; all else goes on
-            raise from_system(error, "the data directory") from error
 
-    async def _fsck(self) -> AsyncGenerator[Progress | Report, None]:
+    async def _fsck(self) -> AsyncGenerator[Told, None]:
         yield Progress("index and packs", 0)
         yield await trio.to_thread.run_sync(fsck.run, self._environment, self._root)
 
     @property
     def failure(self) -> str | None:
         """Why the store can not go on; None while all is well."""
-        return self._failure or self._writer.failure or self._appender.failure
+        return self._failing.reason or self._writer.failure or self._appender.failure
 
     async def keep_house(self) -> None:
         """Expire abandoned uploads and dead readers, until cancelled."""
         while True:
             await trio.sleep(self._settings.housekeeping_seconds)
             if self.failure is not None:  # found out by a tidy-up, which nobody waits for
-                self._failed_by(self.failure)
+                self._failing.fail(self.failure)
             self._sessions.rest(REST)
             with suppress(OSError):  # too many open files: the next round comes
                 await self._sessions.expire(self._settings.upload_expiry_seconds)
                 await trio.to_thread.run_sync(self._environment.check_readers)
 
-    async def keep_collecting(self) -> None:
-        """Collect every so often, until cancelled."""
-        while self._settings.collection_seconds:
-            await trio.sleep(self._settings.collection_seconds)
-            try:
-                async for _ in self.maintain(Collect(is_thorough=False)):
-                    pass
-            except StoreFailed:
-                raise
-            except (CasError, IndexFault) as error:  # the next round goes on
-                _log.warning("a collection ended early: %s", error)
+    async def damaged(self) -> list[Damage]:
+        """What is damaged now, and whom it hurts."""
+        return (await self._upkeep.quarantine.standing())[1]
 
     async def watch(self) -> None:
         """Raise StoreFailed as soon as the store can not go on: the process must end."""
-        await self._failed.wait()
-        raise StoreFailed(self.failure or "unknown")
+        await self._failing.watch()
 
     def close(self) -> None:
         """Close idle descriptors."""
@@ -305,27 +297,6 @@ class LocalStore:
 
     def _clock(self) -> Clock:
         return Clock(int(self.now()), self._settings.grace_seconds)
-
-    def _meaning(
-        self, error: IndexFailed | StoreFailed | NoSpace | WriterBusy | OSError
-    ) -> CasError:
-        """What a commit's failure means to who asked; a fatal one ends the store."""
-        match error:
-            case IndexFailed() | StoreFailed():
-                return self._failed_by(error.reason)
-            case NoSpace():
-                return StorageFull(0, 0)
-            case WriterBusy():
-                return Busy("the write queue")
-            case OSError():
-                found = from_system(error, "the data directory")
-                return self._failed_by(str(found)) if isinstance(found, Damaged) else found
-
-    def _failed_by(self, reason: str) -> StoreFailed:
-        """Note why the store can not go on; `watch` ends the process."""
-        self._failure = self._failure or reason
-        self._failed.set()
-        return StoreFailed(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +346,10 @@ async def open_store(
                 store = LocalStore(
                     root, settings, _Parts(environment, writer, sessions, appender, pins)
                 )
-                tasks = (appender.run, store.keep_house, store.keep_collecting, store.watch)
-                async with background(*tasks, store.packs.keep_fresh):
+                tasks = (appender.run, store.keep_house, store.packs.keep_fresh, store.watch)
+                every, rate = settings.scrub_seconds, settings.scrub_bytes_per_second
+                unasked = store.upkeep.unasked(settings.collection_seconds, every, rate)
+                async with background(*tasks, *unasked):
                     yield store
         except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store is None or store.failure is None:

@@ -7,7 +7,7 @@ Descriptors are shared and counted; up to MAX_IDLE stay open, least recently use
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ import trio
 
 from cas import layout
 from cas.errors import Damaged, from_system
+from cas.fence import Fence
+from cas.reports import Reports
 from cas.verbs import Peer
 from cas.verified import Chunks, Verified
 from index.environment import sync_directory
@@ -32,12 +34,14 @@ class Descriptor:
 
     __slots__ = ("is_stale", "number", "pack", "users", "verified")
 
-    def __init__(self, pack: int, number: int) -> None:
+    def __init__(
+        self, pack: int, number: int, report: Callable[[int, int], None], fence: Fence
+    ) -> None:
         self.pack = pack
         self.number = number
         self.users = 0
         self.is_stale = False  # not shared any more: the pack has another file, or none
-        self.verified = Verified(pack, number)
+        self.verified = Verified(pack, number, report, fence)
 
     def close(self) -> None:
         """Close it for good."""
@@ -51,6 +55,8 @@ class Packs:
     def __init__(self, root: Path, chunks: Chunks) -> None:
         self.root = root
         self.chunks = chunks
+        self.damage = Reports()  # what readers meet
+        self._fence = Fence(root)
         self._open: OrderedDict[int, Descriptor] = OrderedDict()
         self._idle = MAX_IDLE
 
@@ -77,7 +83,8 @@ class Packs:
                 raise from_system(error, f"pack {pack:016x}") from error
             # What the kernel read ahead would be in memory, and yet unchecked.
             os.posix_fadvise(number, 0, 0, os.POSIX_FADV_RANDOM)
-            descriptor = self._open[pack] = Descriptor(pack, number)
+            descriptor = Descriptor(pack, number, self.damage.put, self._fence)
+            self._open[pack] = descriptor
         descriptor.users += 1
         self._close_idle()
         return descriptor

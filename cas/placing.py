@@ -17,15 +17,14 @@ from typing import Final
 import trio
 
 from cas import layout as names, packs, staging
-from cas.appender import Appender
 from cas.chunking import ChunkList
 from cas.digest import Digest
 from cas.errors import Busy
-from cas.pins import Pins
+from cas.works import Works
 from index import keys
 from index.apply import apply
 from index.changes import Change, Expectation, PlaceObject
-from index.environment import Environment
+from index.damage import is_hurt, iter_lost
 from index.errors import IndexFailed, IndexFault
 from index.ledger import Clock
 from index.placement import (
@@ -43,7 +42,6 @@ from index.placement import (
 from index.records import Place, Work, WorkKind
 from index.transaction import Transaction
 from index.view import View
-from index.writer import Writer
 
 ADOPT_BYTES: Final = 16 << 20  # new bytes from which a file of its own pays
 ADOPT_SHARE: Final = 0.75  # of the blob must be new: the rest would be dead bytes
@@ -52,12 +50,16 @@ MAX_TRIES: Final = 5  # each only after a chunk was collected between look and c
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A sealed upload whose bytes are hashed, cut and synced."""
+    """A sealed upload whose bytes are hashed, cut and synced; or no upload, only known chunks."""
 
     session: str
-    path: Path
+    path: Path | None
     digest: Digest
     chunks: ChunkList
+
+
+class ObjectGone(Exception):
+    """There is nothing to mend any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +78,13 @@ class Terms:
 class Placer:
     """Places staged uploads; one per store."""
 
-    def __init__(
-        self,
-        root: Path,
-        environment: Environment,
-        writer: Writer,
-        appender: Appender,
-        pins: Pins,
-    ) -> None:
-        self._root = root
-        self._pins = pins
-        self._environment = environment
-        self._writer = writer
-        self._appender = appender
+    def __init__(self, works: Works) -> None:
+        self._root = works.root
+        self._pins = works.pins
+        self._environment = works.environment
+        self._writer = works.writer
+        self._appender = works.appender
+        self._clock = works.clock
         self._placing: dict[Digest, trio.Event] = {}
 
     async def place(self, staged: Staged, terms: Terms) -> int:
@@ -105,6 +101,20 @@ class Placer:
                     continue  # a chunk that was known went before the commit: look again
         raise Busy("what must be kept of chunks that are being collected")
 
+    async def rebuild(self, digest: Digest, chunks: ChunkList) -> bool:
+        """Lay a hurt object out anew, from chunks that are stored; False: it has gone.
+
+        Raises:
+            Busy: chunks go faster than they can be had.
+            NoSpace, WriterBusy, IndexFailed
+        """
+        staged = Staged("", None, digest, chunks)
+        try:
+            await self.place(staged, Terms((), (), self._clock))
+        except ObjectGone:
+            return False
+        return True
+
     @asynccontextmanager
     async def _alone(self, digest: Digest) -> AsyncIterator[None]:
         """One placement of a digest at a time: the next one finds what this one placed."""
@@ -119,17 +129,18 @@ class Placer:
 
     async def _place(self, staged: Staged, terms: Terms) -> int:
         fresh = await trio.to_thread.run_sync(self._environment.read, partial(_fresh, staged))
-        if fresh is None:
-            # It is there already: only the terms.
+        if fresh is None:  # it is there already: only the terms
             return await self._settle(staged, terms, Layout(0, 0, b"", array("I"), None, 0))
+        if not fresh.runs:
+            return await self._settle(staged, terms, _layout(staged, 0, fresh.offsets, 0))
+        if staged.path is None:
+            raise ChunkMissing(0)
         if fresh.is_worth_adopting:
             pack = names.session_pack(staged.session)
             with self._pins.holding(pack):
                 await trio.to_thread.run_sync(packs.adopt, self._root, staged.session, pack)
                 layout = _layout(staged, pack, None, staged.chunks.size)
                 return await self._settle(staged, terms, layout)
-        if not fresh.runs:
-            return await self._settle(staged, terms, _layout(staged, 0, fresh.offsets, 0))
         appended = await self._appender.append(staged.path, fresh.runs)
         try:
             offsets = array("q", (o if o < 0 else o + appended.offset for o in fresh.offsets))
@@ -169,16 +180,21 @@ class Placer:
         """Take back what turned out unneeded; free the dead pages of an adopted file."""
         done = build.done
         if done.object and not done.is_placed:
-            take_back = partial(dismantle_slice, object_id=done.object)
-            while not (await self._writer.write(take_back)).is_over:
-                pass
+            await self._dismantle(done.object)
         adopted = build.layout.pack if build.layout.offsets is None else 0
         if adopted and not done.is_placed:
             packs.disown(self._root, adopted)  # first: by the upload recovery would find it
-        if done.revision is not None:
+        if done.revision is not None and build.path is not None:
             staging.remove(build.path)
         if adopted and done.is_placed:
             await trio.to_thread.run_sync(self._punch, build.layout)
+        if done.replaced:
+            await self._dismantle(done.replaced)
+
+    async def _dismantle(self, object_id: int) -> None:
+        take_back = partial(dismantle_slice, object_id=object_id)
+        while not (await self._writer.write(take_back)).is_over:
+            pass
 
     def _punch(self, layout: Layout) -> None:
         def used(view: View) -> list[tuple[int, int]]:
@@ -196,6 +212,7 @@ class _Done:
     object: int = 0  # set while a work row stands: more than one transaction is needed
     cursor: Cursor = field(default_factory=Cursor)
     is_placed: bool = False
+    replaced: int = 0  # the object whose place it took: it was hurt
     revision: int | None = None
 
 
@@ -214,7 +231,7 @@ class _Build:
 
     def first(self, transaction: Transaction) -> _Done:
         """Everything, if it fits in one transaction; otherwise the first slice and a work row."""
-        if transaction.object(self._staged.digest.key) is not None:
+        if self._is_there(transaction):
             return _Done(revision=self._terms.apply(transaction))
         if not len(self.layout):
             raise ChunkMissing(0)  # the object was there, and went between look and commit
@@ -232,7 +249,7 @@ class _Build:
         if done.cursor.index < len(layout):
             cursor = place_slice(transaction, layout, done.cursor)
             return self._note(transaction, done.object, cursor)
-        if transaction.object(self._staged.digest.key) is not None:
+        if self._is_there(transaction):
             give_up_build(transaction, done.object)  # another push of these bytes was faster
             return replace(done, revision=self._terms.apply(transaction))
         return replace(self._end(transaction, layout), object=done.object)
@@ -251,9 +268,22 @@ class _Build:
 
     def _end(self, transaction: Transaction, layout: Layout) -> _Done:
         staged = self._staged
+        before = transaction.object(staged.digest.key)
+        if before is None and staged.path is None:
+            raise ObjectGone
+        if next(iter_lost(transaction, layout.object), None) is not None:
+            raise ChunkMissing(0)  # found damaged since its slice was written
         end_build(transaction, layout)
         made = PlaceObject(staged.digest.key, layout.object, staged.chunks.size)
-        return _Done(is_placed=True, revision=self._terms.apply(transaction, made))
+        revision = self._terms.apply(transaction, made)
+        work = None if before is None else transaction.get("work", keys.u64(before.id))
+        replaced = 0 if before is None or work is None else before.id
+        return _Done(is_placed=True, replaced=replaced, revision=revision)
+
+    def _is_there(self, transaction: Transaction) -> bool:
+        """Whether the object is there, and not hurt."""
+        row = transaction.object(self._staged.digest.key)
+        return row is not None and not is_hurt(transaction, row)
 
 
 # --- what is new ---------------------------------------------------------------------------
@@ -278,11 +308,12 @@ class _Fresh:
 
 
 def _fresh(staged: Staged, view: View) -> _Fresh | None:
-    """Look every chunk up; None when the whole object is there."""
-    if view.object(staged.digest.key) is not None:
+    """Look every chunk up; None when the whole object is there, and not hurt."""
+    row = view.object(staged.digest.key)
+    if row is not None and not is_hurt(view, row):
         return None
     chunks = staged.chunks
-    known = _Known(view)
+    known = Known(view)
     placed: dict[bytes, int] = {}  # new chunks: a repeated one is stored once
     runs: list[tuple[int, int]] = []
     offsets = array("q")
@@ -301,7 +332,7 @@ def _fresh(staged: Staged, view: View) -> _Fresh | None:
     return _Fresh(chunks.size, copied, runs, offsets)
 
 
-class _Known:
+class Known:
     """Whether chunks are stored in a pack that may be shared."""
 
     def __init__(self, view: View) -> None:
@@ -309,6 +340,7 @@ class _Known:
         self._packs: dict[int, bool] = {}
 
     def has(self, name: bytes) -> bool:
+        """By its BLAKE3."""
         place: Place | None = self._view.chunk(name)
         if place is None:
             return False

@@ -3,19 +3,27 @@
 A rewrite copies the live ranges *at the same offsets* into a sparse file and renames it over the
 old one: the index does not change, and a reader that has the old file open keeps all of its bytes
 (design §4; a hole punched into a pack in use was sent as zeros, measured). What is live in a sealed
-pack only becomes less, so a copy by any snapshot has all that is live later. All is sync, for a
-thread.
+pack only becomes less, so a copy by any snapshot has all that is live later.
+
+The old file goes only when the disk has given back the new one's bytes: damage that nobody knew
+stays where it is, to be looked at and marked. What is marked is copied as it is, or becomes a hole
+where it cannot be read: its mark stays, and its readers find it wrong. All is sync, for a thread.
 """
 
 import errno
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cas import layout
+from cas.copying import Announce, Chunk, end_of, iter_runs
+from cas.errors import Damaged, from_system
+from cas.fence import Fence
+from cas.rehash import find_wrong
 from index.environment import sync_directory
 from index.records import Pack
 from index.view import View
@@ -25,6 +33,19 @@ WORTH: Final = 0.25  # of a pack's blocks that are dead, from which a scheduled 
 # The least that a rewrite must free: the map of a sparse file takes blocks of its own.
 LEAST_BYTES: Final = 64 << 10
 LEAST_SHARE: Final = 1 / 1024
+_NAMED: Final = 5  # places that a sentence gives
+
+
+@dataclass(eq=False)
+class CopyDamaged(Exception):
+    """Chunks of a pack are not what was stored, or could not be copied so, and are not marked."""
+
+    pack: int
+    offsets: Sequence[int]
+
+    def __str__(self) -> str:
+        places = ", ".join(map(str, self.offsets[:_NAMED]))
+        return f"pack {self.pack:016x}: chunks at {places} cannot be copied, and are looked at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +54,19 @@ class Candidate:
 
     pack: int
     row: Pack
-    runs: Sequence[tuple[int, int]]  # live (offset, length), in order, none touching the next
+    chunks: Sequence[Chunk]  # that are live, in order
+    marked: frozenset[int]  # offsets of those that are known to be damaged
     blocks: int  # bytes on disk
 
     @property
     def gain(self) -> int:
         """Bytes of blocks that go when only the live runs stay."""
-        pages = sum(-(-(at + size) // _PAGE) - at // _PAGE for at, size in self.runs)
-        return max(0, self.blocks - pages * _PAGE)
+        used, end = 0, 0  # pages that a live byte is on; the end of the last of them
+        for offset, row in self.chunks:
+            stop = -(-(offset + row.length) // _PAGE)
+            used += max(0, stop - max(end, offset // _PAGE))
+            end = stop
+        return max(0, self.blocks - used * _PAGE)
 
     @property
     def is_worth_it(self) -> bool:
@@ -53,13 +79,9 @@ def look_at(view: View, root: Path, pack: int) -> Candidate | None:
     row = view.pack(pack)
     if row is None:
         return None
-    runs: list[tuple[int, int]] = []
-    for offset, chunk in view.iter_chunks(pack) if row.live else ():
-        if runs and sum(runs[-1]) == offset:
-            runs[-1] = runs[-1][0], runs[-1][1] + chunk.length
-        else:
-            runs.append((offset, chunk.length))
-    return Candidate(pack, row, runs, blocks_of(root, pack))
+    chunks = list(view.iter_chunks(pack)) if row.live else []
+    marked = frozenset(offset for offset, _ in view.iter_damage(pack)) if row.live else frozenset()
+    return Candidate(pack, row, chunks, marked, blocks_of(root, pack))
 
 
 def blocks_of(root: Path, pack: int) -> int:
@@ -81,44 +103,104 @@ def unlink(root: Path, pack: int) -> None:
 
 
 def rewrite(root: Path, found: Candidate) -> None:
-    """Put a copy of the live runs in the pack's place, durably; on an error it is as it was.
+    """Put a copy of what is live in the pack's place, durably; on an error it is as it was.
+
+    Killed at any point, the pack's file is the old one or the new. One at a time.
 
     Raises:
-        OSError: the disk is full, or the pack cannot be read.
+        CopyDamaged: what is not marked is not what was stored.
+        OSError: the disk is full.
+        Busy: the copy could not be checked for now.
         IndexFailed: the directory could not be synced.
     """
-    path, copy = layout.pack_path(root, found.pack), layout.rewrite_path(root)
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    copy = layout.rewrite_path(root)
     try:
-        with suppress(FileNotFoundError):
-            copy.unlink()
-        target = os.open(copy, flags | os.O_EXCL, 0o400)
-        try:
-            _copy_runs(path, target, found.runs)
+        with _creating(copy) as target:
+            lost = _copy(root, found.pack, found.chunks, target)
             os.ftruncate(target, found.row.length)
             os.fdatasync(target)
-        finally:
-            os.close(target)
-        copy.rename(path)
-    except OSError:
+        _check(copy, found, lost)
+        copy.rename(layout.pack_path(root, found.pack))
+    except Exception:
         with suppress(OSError):
             copy.unlink()
         raise
     sync_directory(root / layout.PACKS)
 
 
-def _copy_runs(path: Path, target: int, runs: Sequence[tuple[int, int]]) -> None:
-    source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _check(copy: Path, found: Candidate, lost: set[int]) -> None:
+    """Look whether a copy has every chunk as it was stored, but for those that are marked.
+
+    Raises:
+        CopyDamaged: it has not.
+        Busy: it cannot be said for now.
+    """
+    wrong = lost - found.marked
+    if not wrong:  # what could not be read is named alone: it tells what to look at
+        sound = (chunk for chunk in found.chunks if chunk[0] not in found.marked)
+        wrong = set(find_wrong(copy, sound))
+    if wrong:
+        raise CopyDamaged(found.pack, sorted(wrong))
+
+
+@contextmanager
+def _creating(path: Path) -> Iterator[int]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(FileNotFoundError):
+        path.unlink()
+    target = os.open(path, flags, 0o400)
     try:
-        for offset, length in runs:
-            done = 0
-            while done < length:
-                count = os.copy_file_range(
-                    source, target, length - done, offset + done, offset + done
-                )
-                if not count:
-                    reason = f"{path.name} ends at {offset + done}: bytes are lost"
-                    raise OSError(errno.EIO, reason)
-                done += count
+        yield target
+    finally:
+        os.close(target)
+
+
+def _copy(root: Path, pack: int, chunks: Sequence[Chunk], target: int) -> set[int]:
+    """Copy chunks to the same offsets; returns those that could not be read.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not chunks:
+        return set()
+    try:
+        source = os.open(layout.pack_path(root, pack), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return {offset for offset, _ in chunks}
+    fence = Fence(root)
+    try:
+        return set(_iter_lost(source, target, chunks, partial(fence.announce, pack)))
     finally:
         os.close(source)
+
+
+def _iter_lost(
+    source: int, target: int, chunks: Sequence[Chunk], announce: Announce
+) -> Iterator[int]:
+    """Copy chunks; yields the offsets of those that could not be."""
+    for run in iter_runs(chunks):
+        announce(run[0][0], end_of(run[-1]))
+        try:
+            _copy_range(source, target, run[0][0], end_of(run[-1]))
+        except OSError as error:
+            if not isinstance(from_system(error, ""), Damaged):
+                raise
+            if len(run) == 1:
+                yield run[0][0]
+            else:  # each for itself: one bad sector must not take its neighbours along
+                for chunk in run:
+                    yield from _iter_lost(source, target, [chunk], announce)
+
+
+def _copy_range(source: int, target: int, start: int, stop: int) -> None:
+    """Copy a range of an open file to the same place of another.
+
+    Raises:
+        OSError: the disk is full, the range cannot be read, or the source ends before it does.
+    """
+    at = start
+    while at < stop:
+        count = os.copy_file_range(source, target, stop - at, at, at)
+        if not count:
+            raise OSError(errno.EIO, f"it ends at {at}: bytes are lost")
+        at += count

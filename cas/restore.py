@@ -25,6 +25,7 @@ from cas.backup_folder import BackupRefused, Folder, State, open_for_restore, re
 from cas.backup_packs import HELD
 from cas.copying import RUN, Chunk, end_of, iter_pieces, iter_runs
 from cas.harm import Damage, Range, harm_of, iter_inline_harm
+from cas.marks import settle_marks
 from cas.progress import Progress, Tell, tell_nobody
 from index.environment import Environment, open_environment, sync_directory
 from index.lock import hold_directory
@@ -148,6 +149,7 @@ class _Restore:
             damaged = tuple(environment.read(self._harm))
             if damaged and not allow_damage:
                 raise BackupDamaged(str(self._folder.path), damaged, ())
+            settle_marks(environment, self._damaged)
             drift = tuple(self._settle(environment))
             if drift and not allow_damage:
                 raise BackupDamaged(str(self._folder.path), damaged, drift)

@@ -57,7 +57,7 @@ def stats(view: View, root: Path) -> Stats:
         disk=sum(_blocks(path) for folder in _FOLDERS for path in (root / folder).iterdir()),
         objects=view.entries("object"),
         extents=view.entries("extent"),
-        chunks=view.entries("chunk"),
+        chunks=view.entries("chunk_at"),
         packs=view.entries("pack"),
         uploads=len(uploads),
         repositories=tuple(_repositories(view)),

@@ -59,7 +59,16 @@ class Collect(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     is_thorough: bool = True
 
 
-Maintenance = Fsck | Collect
+class Scrub(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Hash what the disk holds against what was stored; its report is Scrubbed.
+
+    One that came to no end goes on with the next. With `bytes_per_second` 0 it is not slowed down.
+    """
+
+    bytes_per_second: int = 0
+
+
+Maintenance = Fsck | Collect | Scrub
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,23 @@ class Collected:
     most_rows: int = 0  # written in one transaction
 
 
-Told = Progress | Report | Due | Collected
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What a scrub found. `damaged` has a sentence for each place, with the images it hurts."""
+
+    packs: int = 0
+    chunks: int = 0
+    objects: int = 0  # that live in the index
+    bytes: int = 0
+    found: int = 0  # chunks and objects that were not known as damaged
+    mended: int = 0  # known as damaged, and sound
+    standing: int = 0  # chunks and objects that are damaged at the end
+    damaged: tuple[str, ...] = ()  # where; at most 1,000 sentences
+    is_resumed: bool = False  # it went on where an earlier one ended
+    duration_seconds: float = 0.0
+
+
+Told = Progress | Report | Due | Collected | Scrubbed
 
 
 class Peer(Protocol):
@@ -177,6 +202,7 @@ class View(IndexView, ABC):
 
         Raises:
             BlobUnknown: nothing live under this digest.
+            Damaged: it lives in the index, and is known to be damaged there.
         """
 
 

@@ -1,7 +1,7 @@
 """No wrong byte: chunks are checked against their BLAKE3 names before their bytes are served.
 
 What was checked is remembered for as long as the pack stays open and the bytes stay in memory: what
-the kernel dropped and reads again is checked again.
+the kernel dropped and reads again is checked again, whoever reads it (`cas.fence`).
 """
 
 import os
@@ -12,7 +12,8 @@ from typing import Final
 
 from blake3 import blake3
 
-from cas.errors import Damaged
+from cas.errors import Damaged, from_system
+from cas.fence import REGION, Fence, regions_of
 from cas.resident import PAGE, Pages
 from index.records import ChunkAt
 
@@ -20,7 +21,6 @@ BUFFER: Final = 1 << 20  # bytes read at once to be hashed; each reading thread 
 # Neighbouring regions of a pack that several threads may check at once. Whoever comes second to a
 # region waits, and then finds it done: 64 clients of one cold blob do not hash it 64 times.
 _REGIONS: Final = 16
-_REGION: Final = 4 << 20  # bytes; what one request for bytes reads in at most
 
 # (pack, start, stop) → (offset, row) of the chunks that overlap that range, in order
 Chunks = Callable[[int, int, int], Sequence[tuple[int, ChunkAt]]]
@@ -73,11 +73,20 @@ class Ranges:
 class Verified:
     """What of one open pack has been checked; used from many threads."""
 
-    def __init__(self, pack: int, descriptor: int) -> None:
+    def __init__(
+        self,
+        pack: int,
+        descriptor: int,
+        report: Callable[[int, int], None] | None = None,
+        fence: Fence | None = None,
+    ) -> None:
         self._pack = pack
+        self._report = report  # is told of (pack, offset) of each chunk that is damaged
         self._descriptor = descriptor
         self._pages = Pages(descriptor)
         self._ranges = Ranges()
+        self._fence = fence  # None: nobody else reads the pack
+        self._tokens: dict[int, int] = {}  # region → what its slot had when it was checked
         self._lock = Lock()
         self._regions = [Lock() for _ in range(_REGIONS)]
 
@@ -88,7 +97,18 @@ class Verified:
         """
         with self._lock:
             stop = min(stop, self._ranges.covered_to(start))
-        return self._pages.resident_to(start, stop) if start < stop else start
+        if start < stop:
+            stop = self._pages.resident_to(start, stop)
+        # Only now: what was read in by another since our check was announced before it was there.
+        return self._unfenced_to(start, stop) if start < stop else start
+
+    def _unfenced_to(self, start: int, stop: int) -> int:
+        """How far nobody has announced to read in what was checked."""
+        if self._fence is not None:
+            for region in regions_of(start, stop):
+                if self._fence.token(self._pack, region) != self._tokens.get(region):
+                    return max(start, region * REGION)
+        return stop
 
     def ensure(self, start: int, stop: int, chunks: Chunks) -> None:
         """Read in and check every chunk that overlaps `start` to `stop` and is not ready; blocks.
@@ -101,7 +121,7 @@ class Verified:
         """
         if self.ready_to(start, stop) >= stop:
             return
-        with self._regions[start // _REGION % _REGIONS]:
+        with self._regions[start // REGION % _REGIONS]:
             ready = self.ready_to(start, stop)
             if ready >= stop:
                 return
@@ -117,7 +137,7 @@ class Verified:
         start, (last, row) = run[0][0], run[-1]
         stop = last + row.length
         with self._lock:
-            self._ranges.remove(*self._doubtful(start, stop))
+            tokens = self._read_in(start, stop)
         window = _Window(self._descriptor, stop)
         sound = start
         try:
@@ -126,22 +146,36 @@ class Verified:
                 sound = offset + row.length
         finally:
             with self._lock:
-                self._ranges.add(start, sound)
+                if all(self._tokens.get(region) == token for region, token in tokens.items()):
+                    self._ranges.add(start, sound)
+
+    def _read_in(self, start: int, stop: int) -> dict[int, int]:
+        """Forget what is not known any more once `start` to `stop` is read in; announce it.
+
+        Returns what the slots of its regions have now.
+        """
+        first, last = self._doubtful(start, stop)
+        if self._fence is None:
+            self._ranges.remove(first, last)
+            return {}
+        regions = regions_of(first, last)
+        found = {region: self._fence.token(self._pack, region) for region in regions}
+        for region, token in found.items():
+            if self._tokens.get(region) != token:
+                self._ranges.remove(region * REGION, (region + 1) * REGION)
+        self._ranges.remove(first, last)
+        if self._pages.resident_to(first, last) < last:
+            found = dict.fromkeys(regions, self._fence.announce(self._pack, first, last))
+        self._tokens |= found
+        return found
 
     def _check_chunk(self, window: "_Window", offset: int, row: ChunkAt) -> None:
-        stop = offset + row.length
-        hashing = blake3()
-        at = offset
-        while at < stop:
-            piece = window.read(at, stop)
-            if not piece:
-                raise Damaged(f"pack {self._pack:016x}", f"ends at {at}: bytes are lost")
-            hashing.update(piece)
-            at += len(piece)
-        if hashing.digest() != row.name:
-            raise Damaged(
-                f"pack {self._pack:016x}", f"the chunk at {offset} is not what was stored"
-            )
+        what = _wrong_with(window, offset, row)
+        if not what:
+            return
+        if self._report is not None:
+            self._report(self._pack, offset)
+        raise Damaged(f"pack {self._pack:016x}", what)
 
     def _doubtful(self, start: int, stop: int) -> tuple[int, int]:
         """What is not known any more once `start` to `stop` is read in.
@@ -155,6 +189,29 @@ class Verified:
         if self._pages.resident_to(last, last + 1) > last:
             return first, stop
         return first, last + PAGE
+
+
+def _wrong_with(window: "_Window", offset: int, row: ChunkAt) -> str:
+    """What is wrong with a chunk, or nothing.
+
+    Raises:
+        OSError: the system could not read for now.
+    """
+    at, stop = offset, offset + row.length
+    hashing = blake3()
+    try:
+        while at < stop:
+            piece = window.read(at, stop)
+            if not piece:
+                return f"ends at {at}: bytes are lost"
+            hashing.update(piece)
+            at += len(piece)
+    except OSError as error:
+        if not isinstance(from_system(error, ""), Damaged):
+            raise
+        return f"the chunk at {offset} cannot be read: {error}"
+    is_right = hashing.digest() == row.name
+    return "" if is_right else f"the chunk at {offset} is not what was stored"
 
 
 class _Window:

@@ -14,6 +14,7 @@ from cas.digest import Digest
 from cas.errors import BlobUnknown, Damaged
 from cas.packs import Descriptor, InlineBlob, PackBlob, Packs
 from cas.verbs import Blob, View
+from index.damage import is_hurt
 from index.environment import Environment
 from index.records import ChunkAt
 
@@ -45,6 +46,8 @@ class LocalView(View):
             raise BlobUnknown(digest)
         content = self.inline(row.id)
         if content is not None:
+            if is_hurt(self, row):  # bytes of a pack are checked as they are read, these are not
+                raise Damaged(str(digest), "its bytes in the index are not what was stored")
             return InlineBlob(content)
         runs = list(self.iter_extents_over(row.id, start, row.size if stop is None else stop))
         blob = PackBlob(self._packs, row.size, runs)
@@ -89,6 +92,8 @@ def read(environment: Environment, packs: Packs, look: Callable[[View], T]) -> T
     finally:
         for descriptor in held:
             packs.release(descriptor)
+    for pack in missing:
+        packs.damage.put(pack, 0)
     names = ", ".join(f"{pack:016x}" for pack in sorted(missing))
     raise Damaged(f"pack {names}", "the file is missing")
 

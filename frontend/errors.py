@@ -50,8 +50,10 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     # contents
     faults.ManifestInvalid: Wire(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID"),
     faults.ManifestUnknown: Wire(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN"),
+    faults.ManifestDamaged: Wire(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN"),
     faults.ManifestBlobUnknown: Wire(HTTPStatus.BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN"),
     faults.ImageBlobUnknown: Wire(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN"),
+    faults.ImageBlobDamaged: Wire(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN"),
     faults.Referenced: Wire(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED"),
     # uploads
     faults.BlobUploadInvalid: Wire(HTTPStatus.BAD_REQUEST, "BLOB_UPLOAD_INVALID"),

@@ -24,7 +24,7 @@ from frontend.commands.common import (
     show as _print,
     write as _write,
 )
-from frontend.commands.maintenance import fsck, gc
+from frontend.commands.maintenance import fsck, gc, scrub
 
 app = App(
     name="orlop",
@@ -43,6 +43,7 @@ app.command(gc)
 app.command(fsck)
 app.command(backup)
 app.command(restore)
+app.command(scrub)
 
 
 @app.command

@@ -130,4 +130,5 @@ def build_registry(store: CountedStore, settings: Settings, url: str) -> Registr
         signer=signer,
         uploads=trio.CapacityLimiter(settings.limits.concurrent_uploads),
         stats=store.stats,
+        damaged=store.damaged,
     )

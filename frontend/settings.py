@@ -54,6 +54,13 @@ class Gc(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class Scrub(msgspec.Struct, frozen=True, kw_only=True):
+    """How often all that is stored is read again, to find what the disk damaged."""
+
+    interval_seconds: Annotated[float, Meta(ge=0)] = 2_592_000.0  # 30 days; 0: only when asked
+    bytes_per_second: Bytes = 16 << 20  # of one that nobody asked for; 0: as fast as it goes
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one client may ask for."""
 
@@ -80,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     http: Http = Http()
     gc: Gc = Gc()
+    scrub: Scrub = Scrub()
     limits: Limits = Limits()
     log: Log = Log()
     storage: Storage = Storage()
@@ -88,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "http": Http,
     "gc": Gc,
+    "scrub": Scrub,
     "limits": Limits,
     "log": Log,
     "storage": Storage,

@@ -17,6 +17,7 @@ from index.changes import (
     Expectation,
     ImageName,
     Link,
+    MarkDamaged,
     PlaceObject,
     PutManifest,
     PutObject,
@@ -25,10 +26,21 @@ from index.changes import (
     SetTag,
     Unlink,
 )
+from index.damage import is_hurt, mark_chunk
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met
 from index.ledger import Clock, Ledger
-from index.records import GarbageKind, Image, Link as LinkRow, Manifest, Object, Storage, Tag
+from index.placement import let_go
+from index.records import (
+    GarbageKind,
+    Image,
+    Link as LinkRow,
+    Manifest,
+    Object,
+    Place,
+    Storage,
+    Tag,
+)
 from index.transaction import Transaction
 
 
@@ -72,15 +84,27 @@ class Commit:
 
     @apply.register
     def _put_object(self, change: PutObject) -> None:
-        if self.ledger.object(change.digest) is not None:
-            return
+        row = self.ledger.object(change.digest)
+        if row is not None and not is_hurt(self._transaction, row):
+            stored = self._transaction.inline(row.id)
+            if stored is None or stored == change.content:
+                return
         number = self._transaction.take_number(keys.META_OBJECT, 8)
         self._transaction.put("inline", keys.u64(number), change.content)
-        self.ledger.put_object(change.digest, Object(number, len(change.content), 0, 0))
+        self._place(change.digest, number, len(change.content))
 
     @apply.register
     def _place_object(self, change: PlaceObject) -> None:
-        self.ledger.put_object(change.digest, Object(change.id, change.size, 0, 0))
+        self._place(change.digest, change.id, change.size)
+
+    def _place(self, digest: bytes, number: int, size: int) -> None:
+        """Let an object have the bytes under `number`: it is new, or hurt by those it had."""
+        before = self.ledger.object(digest)
+        if before is None:
+            self.ledger.put_object(digest, Object(number, size, 0, 0))
+        else:
+            self.ledger.put_object(digest, before._replace(id=number, size=size))
+            let_go(self._transaction, digest, before)
 
     @apply.register
     def _link(self, change: Link) -> None:
@@ -289,6 +313,10 @@ class Commit:
             self._transaction.delete(change.table, change.key)
         else:
             self._transaction.put(change.table, change.key, change.value)
+
+    @apply.register
+    def _mark_damaged(self, change: MarkDamaged) -> None:
+        mark_chunk(self._transaction, Place(change.pack, change.offset), self._now, change.why)
 
     # --- images ---
 

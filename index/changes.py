@@ -38,7 +38,11 @@ class EdgeKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PutObject:
-    """Keep `content` (≤ INLINE_LIMIT for a blob, ≤ the manifest limit otherwise) inline."""
+    """Keep `content` (≤ INLINE_LIMIT for a blob, ≤ the manifest limit otherwise) inline.
+
+    It replaces what is known to be damaged, and what is inline under this digest and differs: the
+    store has hashed the new one.
+    """
 
     digest: bytes
     content: bytes
@@ -46,7 +50,10 @@ class PutObject:
 
 @dataclass(frozen=True, slots=True)
 class PlaceObject:
-    """Make the bytes that `index.placement` laid out for object `id` live; only `cas` says it."""
+    """Make the bytes that `index.placement` laid out for object `id` live; only `cas` says it.
+
+    They replace those of an object that is there: it is hurt.
+    """
 
     digest: bytes
     id: int
@@ -135,6 +142,19 @@ class PutRecord:
     value: bytes | None = field(repr=False)  # may be a secret's hash
 
 
+@dataclass(frozen=True, slots=True)
+class MarkDamaged:
+    """Quarantine the chunk at a place; nothing, if none is there. `why` is for a person.
+
+    A store looks at the place again before it believes a reader, who may have been slower than
+    whoever mended it.
+    """
+
+    pack: int
+    offset: int
+    why: str
+
+
 Change = (
     PutObject
     | PlaceObject
@@ -146,6 +166,7 @@ Change = (
     | CreateStorage
     | PutRepository
     | PutRecord
+    | MarkDamaged
 )
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from index import keys
 from index.apply import Commit
 from index.ledger import WAS_MANIFEST, Clock
-from index.placement import ROWS
-from index.records import GarbageKind, Link, Object, Work, WorkKind
+from index.placement import ROWS, let_go
+from index.records import GarbageKind, Link, Object
 from index.transaction import Transaction
 from index.view import View
 
@@ -98,10 +98,7 @@ def _take_object(
     if row is None or not _is_due(row, not_before):
         return
     transaction.delete("object", digest)
-    number = keys.u64(row.id)
-    if not transaction.delete("inline", number):
-        work = Work(kind=WorkKind.DISMANTLE, digest=digest, object=row.id)
-        transaction.put("work", number, work.encode())
+    if let_go(transaction, digest, row):
         taken.works.append(row.id)
     if hint == WAS_MANIFEST:
         taken.manifests += 1

@@ -276,7 +276,8 @@ def open_snapshots(directory: Path, *, newest: int = keys.FORMAT) -> Iterator[En
     """
     if not (directory / _FILE).exists():
         raise IndexFailed(f"there is no index in {directory}: only the daemon makes one")
-    raw = _open(directory, newest, readonly=True, create=False)
+    # As the writer: lmdb's own choice is 10 MiB, and reads end where the file grows beyond it.
+    raw = _open(directory, newest, map_size=MAP_SIZE, readonly=True, create=False)
     try:
         environment = Environment(raw, directory / _FILE)
         environment.refuse_truncated()

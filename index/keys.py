@@ -31,6 +31,7 @@ META_IMAGE: Final = b"next:image"  # u32
 META_OBJECT: Final = b"next:object"  # u64
 META_ACTIVE: Final = b"pack:active"  # u64: the pack that appends go to; absent at first
 META_NEXT: Final = b"pack:next"  # u64: the pack that will be active next; its file may exist
+META_SCRUB: Final = b"scrub"  # u8 · key: how far a scrub is that did not come to its end
 
 _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from index import keys
-from index.records import ChunkAt, Extent, GarbageKind, Pack, PackState, Place, Work, WorkKind
+from index.damage import clear_chunk, clear_hurt
+from index.records import (
+    ChunkAt,
+    Extent,
+    GarbageKind,
+    Object,
+    Pack,
+    PackState,
+    Place,
+    Work,
+    WorkKind,
+)
 from index.transaction import Transaction
 from index.view import View
 
@@ -223,6 +234,20 @@ def activate_pack(transaction: Transaction, pack: int, following: int) -> None:
 # --- taking back ---------------------------------------------------------------------------
 
 
+def let_go(transaction: Transaction, digest: bytes, row: Object) -> bool:
+    """Drop the bytes of an object whose row has gone, or tells of others now.
+
+    True: they are chunks, and a work row says that they are to be dismantled.
+    """
+    clear_hurt(transaction, row.id)
+    number = keys.u64(row.id)
+    if transaction.delete("inline", number):
+        return False
+    work = Work(kind=WorkKind.DISMANTLE, digest=digest, object=row.id)
+    transaction.put("work", number, work.encode())
+    return True
+
+
 class Dismantled(NamedTuple):
     """What a slice of taking back did."""
 
@@ -258,6 +283,10 @@ class _Dismantling:
     rows: int = 0
     dropped: int = 0  # chunks
     live: Counter[int] = field(default_factory=Counter)
+    has_damage: bool = field(init=False)  # anywhere: almost never
+
+    def __post_init__(self) -> None:
+        self.has_damage = self.transaction.entries("damage") > 0
 
     @property
     def has_room(self) -> bool:
@@ -294,6 +323,8 @@ class _Dismantling:
         self.live[place.pack] -= row.length
         self.dropped += 1
         self.transaction.delete("chunk_at", place.encode())
+        if self.has_damage and clear_chunk(self.transaction, place):  # no row brings it back
+            self.rows += 1
         if self.transaction.chunk(row.name) == place:
             self.rows += 1
             self.transaction.delete("chunk", row.name)

@@ -255,7 +255,10 @@ class Run(_Row, frozen=True, kw_only=True):
 
 
 class Damage(_Row, frozen=True, kw_only=True):
-    """A chunk whose bytes are not what was stored; `name` is its BLAKE3."""
+    """A chunk whose bytes are not what was stored; `name` is its BLAKE3.
+
+    Of an object that lives in the index `name` is D; see `index.damage`.
+    """
 
     length: int
     name: bytes

@@ -7,7 +7,7 @@ from index.records import Run
 from index.transaction import Transaction
 from index.view import View
 
-KEPT: Final = 100  # runs; the oldest go
+KEPT: Final = 100  # runs of a kind; the oldest go
 
 
 def begin_run(transaction: Transaction, began: int, run: Run) -> int:
@@ -15,9 +15,16 @@ def begin_run(transaction: Transaction, began: int, run: Run) -> int:
     while transaction.get("run", keys.u64(began)) is not None:
         began += 1
     note_run(transaction, began, run)
-    while transaction.entries("run") > KEPT:
-        transaction.delete("run", next(transaction.scan("run"))[0])
+    same = [at for at, each in transaction.iter_runs() if each.kind == run.kind]
+    for oldest in same[KEPT:]:
+        transaction.delete("run", keys.u64(oldest))
     return began
+
+
+def last_finished(view: View, kind: str) -> int:
+    """When the last run of a kind came to its end without an error (milliseconds), or 0."""
+    ended = (run.ended_at for _, run in view.iter_runs() if run.kind == kind and not run.error)
+    return max(ended, default=0)
 
 
 def note_run(transaction: Transaction, began: int, run: Run) -> None:

@@ -11,6 +11,7 @@ from index import keys
 from index.changes import ImageName
 from index.records import (
     ChunkAt,
+    Damage,
     Extent,
     GarbageKind,
     Image,
@@ -320,6 +321,20 @@ class View:
         prefix = keys.garbage(0, GarbageKind.PACK, b"")
         for key, _ in self.scan("garbage", prefix):
             yield keys.number(key[len(prefix) :])
+
+    def iter_damage(
+        self, pack: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, Damage]]:
+        """(offset, row) of what is damaged in a pack from `start` to `stop` (None: the end)."""
+        with self._transaction.cursor(db=self._tables["damage"]) as cursor:
+            found = cursor.set_range(keys.place(pack, start))
+            while found:
+                at, offset = keys.split_place(cursor.key())
+                if at != pack or (stop is not None and offset >= stop):
+                    return
+                yield offset, Damage.decode(cursor.value())
+                self.steps += 1
+                found = cursor.next()
 
     def iter_work(self) -> Iterator[tuple[int, Work]]:
         """Unfinished work."""

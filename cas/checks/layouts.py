@@ -14,6 +14,8 @@ from typing import Final
 from cas import layout
 from cas.checks.drift import Drift, Run, drop
 from cas.digest import Digest, new_hash
+from cas.errors import Damaged, from_system
+from cas.fence import Fence
 from index import keys
 from index.records import Extent, Object, Tag
 from index.transaction import Transaction
@@ -22,7 +24,7 @@ _STEP: Final = 1 << 20  # bytes read at once
 
 
 class BytesLost(Exception):
-    """A pack's file is missing, or shorter than what is wanted of it."""
+    """A pack's file is missing, shorter than what is wanted of it, or not to be read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ def iter_pack(run: Run, extent: Extent) -> Iterator[bytes]:
     """The bytes of a run, in pieces of at most a MiB.
 
     Raises:
-        BytesLost: not all of them are in the file.
+        BytesLost: not all of them are in the file, or the disk cannot read them.
     """
+    Fence(run.place.root).announce(extent.pack, extent.offset, extent.offset + extent.length)
     try:
         descriptor = os.open(
             layout.pack_path(run.place.root, extent.pack), os.O_RDONLY | os.O_CLOEXEC
@@ -83,13 +86,23 @@ def iter_pack(run: Run, extent: Extent) -> Iterator[bytes]:
     try:
         done = 0
         while done < extent.length:
-            part = os.pread(descriptor, min(_STEP, extent.length - done), extent.offset + done)
+            part = _read(descriptor, min(_STEP, extent.length - done), extent.offset + done)
             if not part:
                 raise BytesLost(extent.pack)
             yield part
             done += len(part)
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
+    """As os.pread; nothing where the disk cannot read."""
+    try:
+        return os.pread(descriptor, size, offset)
+    except OSError as error:
+        if not isinstance(from_system(error, ""), Damaged):
+            raise
+        return b""
 
 
 def has_digest(run: Run, object_id: int, digest: bytes) -> bool:

@@ -1,7 +1,9 @@
 """Chunk rows that are wrong or lost, made again from the bytes in the packs.
 
-A row that is there is kept when its bytes have its name. A lost one is made when an object that
-lies over it, read whole, still has its digest: then the bytes are right.
+A row that is there is kept when its bytes have its name. When they have not, it goes only if an
+object that lies over it proves them right: else they may be damaged, and without the row nobody
+would see that. A lost one is made when an object that lies over it, read whole, still has its
+digest: then the bytes are right.
 """
 
 from bisect import bisect_right
@@ -99,10 +101,16 @@ def _wrong(run: Run, hole: Hole) -> Iterator[Drift]:
             continue
         key = keys.place(hole.pack, offset)
         length = _length(run, hole.pack, offset, row)
-        if length is None:
-            yield Drift(f"chunk {key.hex()}: has other bytes", drop(("chunk_at", key)))
-        else:
+        if length is not None:
             yield _shaped(key, row._replace(length=length))
+        elif _is_disproved(run, Hole(hole.pack, offset, offset + row.length)):
+            yield Drift(f"chunk {key.hex()}: has other bytes", drop(("chunk_at", key)))
+
+
+def _is_disproved(run: Run, place: Hole) -> bool:
+    """Whether a row has another name than bytes that are right, or that are nobody's."""
+    objects = _objects_over(run, [place])[place]
+    return not objects or any(has_digest(run, *each) for each in objects.items())
 
 
 def _shaped(key: bytes, row: ChunkAt) -> Drift:

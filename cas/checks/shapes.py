@@ -14,6 +14,7 @@ from cas.checks.drift import Drift, Run, drop
 from index import keys
 from index.records import (
     ChunkAt,
+    Damage,
     Extent,
     GarbageKind,
     Image,
@@ -23,6 +24,7 @@ from index.records import (
     Pack,
     Place,
     Repository,
+    Run as RunRow,
     Storage,
     Tag,
     Usage,
@@ -193,6 +195,16 @@ def _garbage(key: bytes, value: bytes) -> None:
             _sized(name, 8)
 
 
+def _run(key: bytes, value: bytes) -> None:
+    _sized(key, 8)
+    RunRow.decode(value)
+
+
+def _damage(key: bytes, value: bytes) -> None:
+    keys.split_place(key)
+    _positive(Damage.decode(value).length)
+
+
 _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "storage": _storage,
     "repository": _repository,
@@ -216,4 +228,6 @@ _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "work": _work,
     "usage": _usage,
     "garbage": _garbage,
+    "run": _run,
+    "damage": _damage,
 }

@@ -1,14 +1,17 @@
-"""`orlop gc` and `orlop fsck`: maintenance of the running server's store."""
+"""`orlop gc`, `orlop fsck` and `orlop scrub`: maintenance of the running server's store."""
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from frontend.commands.common import AsJson, Data, Failure, data_directory, show, write
 
 Repair = Annotated[bool, Parameter(negative="")]
+Rate = Annotated[float, Parameter(validator=Number(gte=0, lte=1 << 40))]
 
 
 def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> None:
@@ -66,6 +69,24 @@ def _repair(data: Data, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def scrub(*, rate: Rate = 0.0, data: Data = None, json: AsJson = False) -> None:
+    """Read all that is stored from the disk and hash it; fails when something is damaged.
+
+    One that was ended goes on with the next. To push an image again mends what is damaged of it.
+
+    Parameters
+    ----------
+    rate
+        MiB/s to read at most (default: as fast as it goes).
+    """
+    found: dict[str, Any] = {}
+    for told in _told(data, "/api/v1/scrub", {"bytes_per_second": math.ceil(rate * (1 << 20))}):
+        found = told.get("report", found)
+    show(found, _scrubbed(found), as_json=json)
+    if found["standing"]:
+        raise SystemExit(1)
+
+
 def _told(data: Data, path: str, body: object = None) -> Iterator[dict[str, Any]]:
     """What the server tells while it works; how far it is goes to a terminal at once."""
     from frontend.local_client import CommandFailed, LocalClient
@@ -94,6 +115,18 @@ def _progress(text: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()
+
+
+def _scrubbed(report: dict[str, Any]) -> str:
+    rest = ", going on where an earlier scrub ended" if report["is_resumed"] else ""
+    words = [f"damaged: {each}" for each in report["damaged"]]
+    words.append(
+        f"scrubbed {report['packs']} packs, {report['chunks']} chunks, "
+        f"{report['objects']} objects in the index, {report['bytes']} bytes, "
+        f"in {report['duration_seconds']:.1f} s{rest}: {report['standing']} damaged, "
+        f"{report['found']} of them new"
+    )
+    return "\n".join(words)
 
 
 def _due(due: dict[str, Any]) -> str:

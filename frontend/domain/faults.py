@@ -18,6 +18,7 @@ from cas.digest import Digest
 from index.changes import ImageName
 
 _SHOWN = 200  # characters of a stranger's text that are repeated to him
+_DAMAGED = "was damaged on this registry's disk: push it again"
 
 
 class FrontendFault(Exception):
@@ -132,6 +133,13 @@ class ManifestUnknown(FrontendFault):
         return f"image {self.image} has no manifest {self.reference}"
 
 
+class ManifestDamaged(ManifestUnknown):
+    """What the disk has of it is not what was pushed: as good as unknown, until it comes again."""
+
+    def __str__(self) -> str:
+        return f"manifest {self.reference} of image {self.image} {_DAMAGED}"
+
+
 @dataclass(eq=False)
 class ManifestBlobUnknown(FrontendFault):
     """A pushed manifest needs what its image does not have; one entry for each digest."""
@@ -159,6 +167,13 @@ class ImageBlobUnknown(FrontendFault):
 
     def __str__(self) -> str:
         return f"image {self.image} has no blob {self.digest}"
+
+
+class ImageBlobDamaged(ImageBlobUnknown):
+    """As ManifestDamaged."""
+
+    def __str__(self) -> str:
+        return f"blob {self.digest} of image {self.image} {_DAMAGED}"
 
 
 @dataclass(eq=False)

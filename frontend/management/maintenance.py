@@ -1,15 +1,27 @@
-"""Maintenance over the API: collections and checks of the store, for administrators."""
+"""Maintenance over the API: collections, checks and scrubs of the store, for administrators."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response, request
 
-from cas.verbs import Collect, Collected, Due, Fsck, Progress, Report, Told, View
+from cas.verbs import (
+    Collect,
+    Collected,
+    Due,
+    Fsck,
+    Progress,
+    Report,
+    Scrub,
+    Scrubbed,
+    Told,
+    View,
+)
 from frontend.errors import KNOWN_ERRORS
 from frontend.management.callers import Callers
 from frontend.management.problems import problem
@@ -26,11 +38,18 @@ class Collection(msgspec.Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class Scrubbing(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /api/v1/scrub`; it may be left out."""
+
+    bytes_per_second: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0  # 0: as fast as it goes
+
+
 class Maintenance:
     """The handlers. Each says first who may call it."""
 
     def __init__(self, registry: Registry) -> None:
         self._store = registry.store
+        self._damaged = registry.damaged
         self._callers = Callers(registry)
 
     async def fsck(self) -> Response:
@@ -41,7 +60,7 @@ class Maintenance:
     async def show_collections(self) -> Response:
         """Administrators. Whether one runs, and how the last ones ended, the newest first."""
         await self._callers.admin("see the collections")
-        runs = self._store.read(_runs)
+        runs = self._store.read(partial(_runs, kind="gc"))
         return json({"is_running": bool(runs) and runs[0]["ended_at"] is None, "runs": runs})
 
     async def collect(self) -> Response:
@@ -52,6 +71,23 @@ class Maintenance:
         await self._callers.admin("collect garbage")
         wanted = await body(Collection) if await request.get_data() else Collection()
         return await _answer(self._store.maintain(Collect(is_dry=wanted.dry_run)))
+
+    async def show_scrubs(self) -> Response:
+        """Administrators. Whether one runs, how the last ones ended, and what is damaged now."""
+        await self._callers.admin("see the scrubs")
+        runs = self._store.read(partial(_runs, kind="scrub"))
+        damaged = [{"what": each.what, "images": each.images} for each in await self._damaged()]
+        is_running = any(run["ended_at"] is None for run in runs)
+        return json({"is_running": is_running, "damaged": damaged, "runs": runs})
+
+    async def scrub(self) -> Response:
+        """Administrators. Hashes all that is stored; answers when it is done.
+
+        It goes on to its end also when the client leaves, without rests once somebody else asks.
+        """
+        await self._callers.admin("scrub the store")
+        wanted = await body(Scrubbing) if await request.get_data() else Scrubbing()
+        return await _answer(self._store.maintain(Scrub(bytes_per_second=wanted.bytes_per_second)))
 
 
 async def _answer(steps: AsyncGenerator[Told, None]) -> Response:
@@ -65,7 +101,7 @@ async def _answer(steps: AsyncGenerator[Told, None]) -> Response:
             match told:
                 case Due():
                     due.append(told)
-                case Report() | Collected():
+                case Report() | Collected() | Scrubbed():
                     report = asdict(told)
     return json(report | {"due": due} if due else report)
 
@@ -86,7 +122,7 @@ def _name(told: Told) -> str:
             return "progress"
         case Due():
             return "due"
-        case Report() | Collected():
+        case Report() | Collected() | Scrubbed():
             return "report"
 
 
@@ -94,8 +130,8 @@ def _line(name: str, value: object) -> bytes:
     return msgspec.json.encode({name: value}) + b"\n"
 
 
-def _runs(view: View) -> list[dict[str, object]]:
-    runs = islice((each for each in view.iter_runs() if each[1].kind == "gc"), SHOWN)
+def _runs(view: View, kind: str) -> list[dict[str, object]]:
+    runs = islice((each for each in view.iter_runs() if each[1].kind == kind), SHOWN)
     return [
         {
             "began_at": time_text(began / 1000),

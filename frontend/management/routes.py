@@ -65,6 +65,8 @@ def register(app: Quart, registry: Registry) -> None:
         ("POST", "/api/v1/fsck", maintenance.fsck),
         ("GET", "/api/v1/gc", maintenance.show_collections),
         ("POST", "/api/v1/gc", maintenance.collect),
+        ("GET", "/api/v1/scrub", maintenance.show_scrubs),
+        ("POST", "/api/v1/scrub", maintenance.scrub),
     )
     for method, path, handler in routes:
         app.add_url_rule(path, f"{method} {path}", handler, methods=[method])

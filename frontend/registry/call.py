@@ -8,6 +8,7 @@ from typing import Protocol
 
 import trio
 
+from cas.harm import Damage
 from cas.stats import Stats
 from cas.verbs import Store, StoreChange, View
 from frontend.access.credentials import Authenticator
@@ -38,6 +39,9 @@ class CountedStore(Store, Protocol):
     async def stats(self) -> Stats:
         """What is stored and what that saves."""
 
+    async def damaged(self) -> list[Damage]:
+        """What is damaged now, and whom it hurts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registry:
@@ -50,6 +54,7 @@ class Registry:
     signer: Signer
     uploads: trio.CapacityLimiter
     stats: Callable[[], Awaitable[Stats]]
+    damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)
 
     @contextmanager

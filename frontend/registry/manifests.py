@@ -43,6 +43,7 @@ from index.changes import (
     Unlink,
     Unreferenced,
 )
+from index.damage import is_hurt
 from index.errors import ExpectationsFailed
 
 PARSE_HERE: Final = 64 << 10  # bytes; reading more JSON would hold up other connections
@@ -68,6 +69,9 @@ async def _put_manifest(call: Call, route: Manifest) -> Response:
     expectations: list[Expectation] = [
         Linked(route.name, child.key) for child in parsed.required if child != digest
     ]
+    hurt = call.store.read(partial(_hurt, children=parsed.required))
+    if hurt:
+        raise ManifestBlobUnknown(route.name, hurt)
     for tag in tags:
         expectations += _conditions(call, route.name, tag)
     changes = _changes(call, route.name, (digest, content, parsed), tags)
@@ -135,6 +139,14 @@ def _conditions(call: Call, image: ImageName, tag: str) -> tuple[TagIs, ...]:
     return tag_expectations(
         headers.get("if-match"), headers.get("if-none-match"), image, tag, current
     )
+
+
+def _hurt(view: View, children: Sequence[Digest]) -> tuple[Digest, ...]:
+    """Those that are known to be damaged: they have to be pushed again first."""
+    if not view.entries("damage"):
+        return ()
+    rows = ((child, view.object(child.key)) for child in children)
+    return tuple(child for child, row in rows if row is not None and is_hurt(view, row))
 
 
 def _tag_digest(view: View, image: ImageName, tag: str) -> Digest | None:

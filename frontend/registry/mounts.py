@@ -1,7 +1,7 @@
 """Mounting: an image gets a blob that another one has, when the caller may pull it there.
 
 Every refusal is the same: no mount, and the client uploads. So nothing can be learnt of images that
-the caller may not pull.
+the caller may not pull, and what is damaged comes again.
 """
 
 from functools import partial
@@ -16,6 +16,7 @@ from frontend.domain.names import parse_name
 from frontend.domain.rights import may
 from frontend.registry.call import Call
 from index.changes import ImageName, Link, Linked, RepositoryRevision
+from index.damage import is_hurt
 from index.errors import ExpectationsFailed, TargetMissing
 from index.records import Repository
 
@@ -62,7 +63,8 @@ def _allowed(
     image = view.image(name)
     if record is None or image is None or not may(principal, "pull", name, record):
         return None
-    return (name, record) if view.link(image.id, digest.key) is not None else None
+    found = None if view.link(image.id, digest.key) is None else view.object(digest.key)
+    return (name, record) if found is not None and not is_hurt(view, found) else None
 
 
 def _parse(source: str) -> ImageName | None:

@@ -1,6 +1,8 @@
 """Pull: a manifest by tag or digest, a blob whole or in ranges.
 
 The link in the image is the only authority: a digest that another image holds is unknown here.
+What is known to be damaged is answered as unknown, to HEAD too: a client that has it pushes it
+again only then, and that mends it.
 """
 
 from http import HTTPStatus
@@ -9,19 +11,27 @@ from typing import Final
 from cas.digest import Digest
 from cas.verbs import View
 from frontend.domain.conditions import etag, is_not_modified, is_range_current
-from frontend.domain.faults import ImageBlobUnknown, ImageUnknown, ManifestUnknown
+from frontend.domain.faults import (
+    ImageBlobDamaged,
+    ImageBlobUnknown,
+    ImageUnknown,
+    ManifestDamaged,
+    ManifestUnknown,
+)
 from frontend.domain.message import Extend, Request, Response, Slice
 from frontend.domain.ranges import Span, multipart, parse_ranges
 from frontend.errors import API_VERSION
 from frontend.registry.replies import INERT
 from frontend.registry.site import Site
-from index.changes import ImageName
+from index.changes import EdgeKind, ImageName
+from index.damage import is_hurt
 from index.records import Link, Object
 
 Headers = tuple[tuple[str, str], ...]
 
 _FOREVER: Final = ("Cache-Control", "max-age=31536000, immutable")  # a digest's bytes never change
 _REVALIDATE: Final = ("Cache-Control", "no-cache")  # a tag may move at any moment
+_CHILD: Final = EdgeKind.CHILD
 _OCTETS: Final = "application/octet-stream"
 
 
@@ -31,7 +41,7 @@ def respond_manifest(
     """Answer with a manifest, byte for byte and under the type it was pushed with.
 
     Raises:
-        ImageUnknown, ManifestUnknown
+        ImageUnknown, ManifestUnknown, ManifestDamaged
     """
     image = view.image(name)
     if image is None:
@@ -42,6 +52,8 @@ def respond_manifest(
     found = None if digest is None else view.object(digest.key)
     if digest is None or link is None or row is None or found is None:
         raise ManifestUnknown(name, str(reference))
+    if is_hurt(view, found) or has_hurt_blob(view, image.id, digest):
+        raise ManifestDamaged(name, str(reference))
     is_tag = isinstance(reference, str)
     named = _named(digest, _REVALIDATE if is_tag else _FOREVER)
     if is_not_modified(request.headers.get("if-none-match"), digest):
@@ -58,7 +70,7 @@ def respond_blob(
     """Answer with a blob, or the ranges of it that were asked for. HEAD opens nothing.
 
     Raises:
-        ImageUnknown, ImageBlobUnknown, RangeNotSatisfiable
+        ImageUnknown, ImageBlobUnknown, ImageBlobDamaged, RangeNotSatisfiable
     """
     image = view.image(name)
     if image is None:
@@ -67,6 +79,8 @@ def respond_blob(
     found = None if link is None else view.object(digest.key)
     if link is None or found is None:
         raise ImageBlobUnknown(name, digest)
+    if is_hurt(view, found):
+        raise ImageBlobDamaged(name, digest)
     headers = (*_named(digest, _FOREVER), ("Accept-Ranges", "bytes"))
     if is_not_modified(request.headers.get("if-none-match"), digest):
         return Response(HTTPStatus.NOT_MODIFIED, headers)
@@ -79,6 +93,18 @@ def respond_blob(
     if spans is None:
         return Response(200, (*headers, *whole), _whole(digest, found, view))
     return _partial(digest, found, spans, headers, view)
+
+
+def has_hurt_blob(view: View, image: bytes, digest: Digest) -> bool:
+    """Whether a manifest's own config or layers are damaged: some clients ask for it alone.
+
+    An index is not hurt by its manifests: the other platforms can be pulled.
+    """
+    if not view.entries("damage"):
+        return False
+    blobs = (child for child, kind in view.iter_children(image, digest.key) if kind != _CHILD)
+    rows = map(view.object, blobs)
+    return any(row is not None and is_hurt(view, row) for row in rows)
 
 
 def _resolve(image: bytes, reference: Digest | str, view: View) -> Digest | None:

@@ -18,9 +18,11 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from cas.errors import Damaged
 from frontend.server.answers import AnswerBroken, end_head, refusal
 from frontend.server.deadlines import Deadlines
 from frontend.server.exchange import Address, Exchange, Setting
+from frontend.server.groups import sole_leaf
 from frontend.server.heads import Refused
 from frontend.server.hot import HotRead, HotReads, NoHotReads
 from frontend.server.negotiation import agree
@@ -36,6 +38,15 @@ FRESH_SECONDS: Final = 2.0  # for the first request of a connection that was acc
 CLOSE_SECONDS: Final = 2.0  # for a closing connection to take our last bytes
 
 _log = logging.getLogger("orlop.connection")
+
+
+def _tell(error: Exception) -> None:
+    """Log what ended a connection: a bug of ours with its trace, damage (as often as read) not."""
+    leaf = sole_leaf(error)
+    if isinstance(leaf, Damaged):
+        _log.error("an answer was cut short: %s", leaf)
+    else:
+        _log.error("a connection failed", exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +125,12 @@ class Connection:
         except BaseExceptionGroup as group:  # what cancels us goes on, the rest ends here
             ours, others = group.split(Exception)
             if ours is not None:
-                _log.error("a connection failed", exc_info=ours)
+                _tell(ours)
             if others is not None:
                 raise others from None
         # The fence: nothing that goes wrong in one connection may reach the others.
         except Exception as error:  # noqa: BLE001 - see above
-            _log.error("a connection failed", exc_info=error)
+            _tell(error)
         finally:
             self._wire.close(is_abort=is_abort)
 

@@ -181,7 +181,7 @@ class _Supervisor:
 
 def _of_daemon(settings: Settings) -> object:
     """What of the configuration the daemon goes by."""
-    return settings.storage, settings.gc, settings.log
+    return settings.storage, settings.gc, settings.scrub, settings.log
 
 
 def _first_start(first: Ready) -> FirstStart | None:

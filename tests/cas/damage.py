@@ -16,6 +16,7 @@ from index.changes import Link, PutManifest, PutObject, SetTag, Unlink
 from index.environment import open_environment
 from index.records import (
     ChunkAt,
+    Damage,
     Extent,
     GarbageKind,
     Image,
@@ -228,6 +229,16 @@ BIG_KEY = Digest.of(BIG).key
 ABSENT = Digest.of(b"absent").key
 NOWHERE = keys.u32(1) + keys.u32(99)
 
+_DAMAGE = Damage(length=1, name=bytes(32)).encode()
+
+
+def share_damage(t) -> None:
+    """Mark a chunk that pushes are told of."""
+    name, place = first(t, "chunk")
+    row = ChunkAt.decode(t.get("chunk_at", place))
+    t.put("damage", place, Damage(length=row.length, name=name).encode())
+
+
 # name, damage, what fsck says of it; repair mends each of them, and nothing that was served goes
 MENDABLE = [
     ("a link counts too much", alter("link", LinkRow, references=1), "references, "),
@@ -343,6 +354,13 @@ MENDABLE = [
     ("object ids were taken", lambda t: t.delete("meta", keys.META_OBJECT), "is taken"),
     ("image ids were taken", lambda t: t.delete("meta", keys.META_IMAGE), "is taken"),
     ("repository ids were taken", lambda t: t.delete("meta", keys.META_REPOSITORY), "is taken"),
+    ("damage of no chunk", add("damage", keys.place(5, 5), _DAMAGE), "is not there"),
+    ("damage of no object", add("damage", keys.place(0, 999), _DAMAGE), "is not there"),
+    ("damage of another chunk",
+     with_first("chunk_at", lambda t, key, _: t.put("damage", key, _DAMAGE)), "is not there"),
+    ("a damaged chunk is shared", share_damage, "would be shared"),
+    ("damage cannot be read", add("damage", keys.place(5, 5), b"x"), "cannot be read"),
+    ("a run cannot be read", add("run", keys.u64(5), b"x"), "cannot be read"),
     ("the secret went", lambda t: t.delete("meta", keys.META_SECRET), "meta secret: is missing"),
 ]  # fmt: skip
 

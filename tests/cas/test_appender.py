@@ -229,10 +229,30 @@ async def test_without_descriptors_the_store_goes_on(running, source):
     assert (await running.append(source, [(0, 10)])).offset == 0
 
 
-async def test_a_missing_pack_file_is_damage(running, source):
+@pytest.mark.parametrize("way", ["missing", "cut off"])
+async def test_a_pack_that_lost_bytes_is_left_for_the_next_one(running, source, way):
+    await running.append(source, [(0, 10)])
+    path = layout.pack_path(running._root, 1)
+    path.unlink() if way == "missing" else os.truncate(path, 5)
+
+    appended = await running.append(source, [(0, 10)])
+
+    assert (appended.pack, appended.offset, appended.pack_length) == (2, 0, 10)
+    assert layout.pack_path(running._root, 2).read_bytes() == SOURCE[:10]
+
+
+async def test_without_room_for_another_one_it_is_damage(running, source):
     layout.pack_path(running._root, 1).unlink()
 
-    with pytest.raises(Damaged):
+    def wrap(name, call):
+        def fail(path, *args):
+            if str(path).endswith("2"):
+                raise OSError(errno.ENOSPC, "full")
+            return call(path, *args)
+
+        return fail
+
+    with replaced(("open",), wrap), pytest.raises(Damaged, match="no other one"):
         await running.append(source, [(0, 10)])
 
 

@@ -341,7 +341,7 @@ async def test_a_failed_store_ends_although_a_commit_has_yet_to_append(tmp_path,
             upload = await fill(store, SMALL)
 
             async def place(self, *args):
-                store._failed_by("broken elsewhere")
+                store._failing.fail("broken elsewhere")
                 await trio.testing.wait_all_tasks_blocked()  # the store is ending
                 return await original(self, *args)
 

@@ -64,7 +64,7 @@ async def test_a_worker_can_write_neither_packs_nor_index(daemons, root):
             blob.read(0, blob.size)
             writable, readable = opened_below(root)
 
-    assert writable == {"index/lock.mdb"}  # the table of readers
+    assert writable == {"index/lock.mdb", "packs.fence"}  # tables of readers
     assert "index/data.mdb" in readable
     assert any(name.startswith("packs/") for name in readable)
 

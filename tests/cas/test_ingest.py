@@ -162,7 +162,7 @@ class Limited:
         await self._desk.hop(run, *args)
 
 
-@pytest.mark.parametrize("fault", ["_read_cut", "_update"])
+@pytest.mark.parametrize("fault", ["_read_cut", "take_all"])
 async def test_a_thread_that_does_not_begin_keeps_nobody_waiting(fault):
     content = noise(3 * SEGMENT)
     ingest = Ingest("sha256")

@@ -80,8 +80,10 @@ def test_a_missing_file_is_none(root):
 
 @pytest.mark.parametrize(("code", "error"), [(errno.EMFILE, Busy), (errno.EIO, Damaged)])
 def test_a_file_that_cannot_be_opened_has_a_name(root, code, error):
+    held = Packs(root, no_chunks)
+
     with replaced(("open",), failing(code)), pytest.raises(error):
-        Packs(root, no_chunks).hold(1)
+        held.hold(1)
 
 
 def test_bytes_beyond_the_end_of_a_pack_are_lost(root):
@@ -150,8 +152,8 @@ def test_what_a_reader_holds_is_not_closed(root, monkeypatch):
 
 
 def test_after_the_end_the_last_reader_closes_the_file(root):
-    before = open_files()
     held = Packs(root, no_chunks)
+    before = open_files()
     descriptor = held.hold(1)
     blob = blob_of(held, (1, 0, 10))
     held.release(descriptor)

@@ -2,20 +2,23 @@
 
 The script does one step after the other, so at most one is under way when it ends. What is stored
 must be the state after all acknowledged steps, or the one with that last step done as well; only
-collection may be half done.
+collection may be half done. What the disk changed is right, or known as damaged, until a mending
+was acknowledged; from then on it is right.
 """
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from cas.digest import Digest
-from cas.errors import BlobUnknown
+from cas.errors import BlobUnknown, Damaged
 from cas.local import open_store
 from cas.verbs import Store
 from index import keys
 from index.view import View
+from tests.cas.damaging import scrub
 from tests.cas.pushing import drift, prepare, pull
 from tests.faults import collecting
 from tests.faults.script import AT_ONCE, perform
@@ -28,6 +31,8 @@ from tests.faults.steps import (
     Mount,
     Push,
     Put,
+    ScrubAll,
+    Spoil,
     State,
     Step,
 )
@@ -42,6 +47,7 @@ class Said:
 
     state: State  # of all that was acknowledged
     loose: frozenset[tuple[str, Digest]]  # links that a collection may have taken before it failed
+    doubtful: frozenset[Blob]  # the disk changed them, and no mending was acknowledged
     under_way: Step | None
     refused: tuple[str, ...]
     stopped: str | None
@@ -52,14 +58,18 @@ class Said:
         state, under_way, stopped = State(), None, None
         refused: list[str] = []
         loose: set[tuple[str, Digest]] = set()
+        doubtful: dict[Blob, bool] = {}  # → whether that is known
         begun = -1
         for line in text.splitlines():
             match line.split():
                 case ["begin", number]:
                     begun, under_way = int(number), STEPS[int(number)]
+                    if isinstance(under_way, Spoil):
+                        doubtful[under_way.blob] = False
                 case ["end", number]:
                     state, under_way = STEPS[int(number)].after(state), None
                     loose = _still(loose, STEPS[begun], state)
+                    doubtful = _left(doubtful, STEPS[begun])
                 case ["refused", number, name]:
                     assert int(number) == begun
                     refused.append(name)
@@ -70,7 +80,7 @@ class Said:
                     pass
         is_complete = begun == len(STEPS) - 1 and under_way is None and stopped is None
         said = (tuple(refused), stopped, is_complete)
-        return cls(state, frozenset(loose), under_way, *said)
+        return cls(state, frozenset(loose), frozenset(doubtful), under_way, *said)
 
     def assert_is(self, found: State) -> None:
         """`found` is what was acknowledged, or that and the step under way."""
@@ -89,6 +99,16 @@ def _still(loose: set[tuple[str, Digest]], step: Step, state: State) -> set[tupl
     """What may still be gone once `step` was acknowledged: not what it linked or referred to."""
     made = {(step.image, step.blob.digest)} if isinstance(step, Push | Mount) else set()
     return (loose & state.links) - state.referenced - made
+
+
+def _left(doubtful: dict[Blob, bool], step: Step) -> dict[Blob, bool]:
+    """What may be damaged still once `step` was acknowledged: a push mends only what is known."""
+    match step:
+        case ScrubAll():
+            return dict.fromkeys(doubtful, True)
+        case Push(_, blob) if doubtful.get(blob):
+            return {each: known for each, known in doubtful.items() if each != blob}
+    return doubtful
 
 
 def look(view: View) -> State:
@@ -127,9 +147,10 @@ async def assert_recovers(directory: Path, said: Said) -> None:
         assert not (differs := await drift(store)), differs
         found = store.read(look)
         said.assert_is(found)
-        _assert_bytes(store, found)
+        _assert_bytes(store, found, {each.digest for each in said.doubtful})
 
         await prepare(store)
+        await mend(store, found, said.doubtful)
         await perform(store, Push("probe", PROBE))
         await perform(store, Put("probe", "probe", Image((PROBE,))))
         await collecting.collect(store)
@@ -143,6 +164,22 @@ async def assert_recovers(directory: Path, said: Said) -> None:
         assert not (differs := await drift(store)), differs
 
 
-def _assert_bytes(store: Store, state: State) -> None:
+async def mend(store: Store, state: State, doubtful: Iterable[Blob]) -> None:
+    """Once it is known as damaged, pushing it again is enough."""
+    await scrub(store)
+    for blob in doubtful:
+        for image, digest in state.links:
+            if digest == blob.digest:
+                await perform(store, Push(image, blob))
+    _assert_bytes(store, state)
+    report = await scrub(store)
+    assert (report.found, report.standing) == (0, 0), report
+
+
+def _assert_bytes(store: Store, state: State, doubtful: Container[Digest] = ()) -> None:
+    """All is whole; what is doubtful may be known as damaged instead, and is never wrong."""
     for digest in state.digests:
-        assert pull(store, digest) == CONTENTS[digest], digest
+        try:
+            assert pull(store, digest) == CONTENTS[digest], digest
+        except Damaged:
+            assert digest in doubtful, digest

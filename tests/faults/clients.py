@@ -7,13 +7,14 @@ from collections.abc import Callable
 from tests.faults.known import IMAGES, LAYERS, TAGS, TYPE, Known, Manifest
 from tests.faults.mortal import Away, Connection, Mortal
 from tests.faults.register import Cleared, Dropped, Got, Put
-from tests.workers.servers import digest_of
+from tests.workers.servers import PATIENCE, digest_of
 
 LEASE = 10  # seconds of a blob nobody refers to; HEAD may leave half of it
 SURE = LEASE / 2 - 1.5  # seconds in which what was pushed or seen must still be there
 MOUNTS = 0.3  # of layers are asked for from another image, be they there or not
 LINGERS = 0.1  # of pushes wait between their layers and their manifest
 PIECE = 400_000  # bytes of a PATCH
+DAMAGED = b"was damaged"  # says why it is not there, and a push helps
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
@@ -41,7 +42,10 @@ class Client:
                     self._known.count("lost answers" if away.is_sent else "waits for a server")
                     time.sleep(0.2)
         finally:
-            self._wire.close()
+            self.close()
+
+    def close(self) -> None:
+        self._wire.close()
 
     # --- push ---
 
@@ -109,6 +113,11 @@ class Client:
             if away.is_sent:
                 self._known.note(place, begin, Put(manifest.digest), is_lost=True)
             raise
+        if status == 400 and self._known.is_disk_bad:
+            # A layer was damaged after we had seen it, and is as good as unknown.
+            assert b"MANIFEST_BLOB_UNKNOWN" in body, body
+            self._known.count("manifests refused for their layers")
+            return
         if status != 201:
             # Only what nobody held long enough may have been collected.
             late = time.monotonic() - began
@@ -136,10 +145,31 @@ class Client:
             return
         path = f"/v2/{manifest.image}/manifests/{manifest.digest}"
         status, _, body = self._wire.ask("GET", path, Accept=TYPE)
+        if self._is_hurt(status, body):  # by a layer: all that are damaged come again
+            for layer in manifest.layers:
+                self.pull_layer(manifest, layer)
+            return
         self._judge(manifest, status, body, manifest.content)
-        layer = self._dice.choice(manifest.layers)
+        self.pull_layer(manifest, self._dice.choice(manifest.layers))
+
+    def pull_layer(self, manifest: Manifest, layer: str) -> None:
+        """Its bytes; or, if the disk has changed them, push them again, as clients do."""
         status, _, body = self._wire.ask("GET", f"/v2/{manifest.image}/blobs/{layer}")
-        self._judge(manifest, status, body, LAYERS[layer])
+        if self._is_hurt(status, body):
+            self._dice.choice([self._post, self._patch])(manifest.image, layer)
+            self._known.count("mended")
+        else:
+            self._judge(manifest, status, body, LAYERS[layer])
+
+    def insist(self, deed: Callable[[], None]) -> None:
+        """Do it until nobody is in the way."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return deed()
+            except Away:
+                assert time.monotonic() < deadline, f"{deed} is not answered"
+                time.sleep(0.2)
 
     def pull_gone(self) -> None:
         """A manifest whose deletion was acknowledged is not there."""
@@ -149,18 +179,24 @@ class Client:
             status, _, body = self._wire.ask("GET", path, Accept=TYPE)
             assert status == 404, (status, body)
 
+    def _is_hurt(self, status: int, body: bytes) -> bool:
+        return status == 404 and self._known.is_disk_bad and DAMAGED in body
+
     def _judge(self, manifest: Manifest, status: int, body: bytes, expected: bytes) -> None:
         if status == 200:
             assert body == expected, f"wrong bytes of {manifest.digest}"
         else:
             assert status == 404, (status, body)
-            assert manifest.is_going, f"lost: {manifest.image} {manifest.digest} {body!r}"
+            is_promised = manifest.is_there and not manifest.is_going
+            assert not is_promised, f"lost: {manifest.image} {manifest.digest} {body!r}"
 
     def read_tag(self) -> None:
         """What a tag names now."""
         place, begin = self._place(), time.monotonic()
         status, _, body = self._wire.ask("GET", _path(place), Accept=TYPE)
         assert status in (200, 404), (status, body)
+        if self._is_hurt(status, body):  # it names something, but nobody is told what
+            return
         self._known.note(place, begin, Got(digest_of(body) if status == 200 else None))
 
     # --- delete ---

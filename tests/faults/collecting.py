@@ -5,6 +5,7 @@ from pathlib import Path
 from cas import layout, reclaim
 from cas.verbs import Collect, Collected, Store
 from index import keys
+from index.records import GarbageKind
 from index.view import View
 
 
@@ -21,8 +22,11 @@ def find_garbage(store: Store, root: Path) -> list[str]:
 
 
 def _rows(view: View) -> list[str]:
-    found = [f"{table} {key.hex()}" for table in ("garbage", "work") for key, _ in view.scan(table)]
-    return found + [f"pack {pack:016x} waits" for pack in view.iter_marked_packs()]
+    # The pack that grows keeps its mark while its dead bytes are not worth a rewrite.
+    active = view.get("meta", keys.META_ACTIVE) or b""
+    waits = keys.garbage(0, GarbageKind.PACK, active)
+    rows = ((table, key) for table in ("garbage", "work") for key, _ in view.scan(table))
+    return [f"{table} {key.hex()}" for table, key in rows if key != waits]
 
 
 def _dead_bytes(view: View, root: Path) -> list[str]:

@@ -49,6 +49,7 @@ class Known:
     manifests: list[Manifest] = field(default_factory=list)
     histories: dict[tuple[str, str], list[Operation]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    is_disk_bad: bool = False  # else nothing may ever be damaged
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, what: str) -> None:

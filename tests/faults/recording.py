@@ -3,11 +3,12 @@
     openat, mkdir, link, unlink, rename     names
     write, writev, pwrite64, pwritev, pwritev2, copy_file_range, fallocate, ftruncate, fchmod
     fsync, fdatasync, O_DSYNC               what is durable
-    write to descriptor 1                   what the process said
+    write to descriptor 1                   what the process said; after "flip" the disk acts
 
 Calls that take time have two places in the log, where they begin and where they end: what they do
 to a file may be on disk from the first on, and what they promise holds from the second on.
-`lock.mdb` is written through a map, which no log shows: LMDB makes it anew when nobody has it.
+`lock.mdb` and `packs.fence` are written through maps, which no log shows: LMDB makes the one anew
+when nobody has it, and the content of the other means nothing to the next start.
 """
 
 from collections.abc import Callable, Iterator
@@ -122,7 +123,7 @@ class Replay:
 
         def begin() -> None:
             if call.name == "write" and call.numbers()[0] == 1:
-                self.said += call.data.decode()
+                self._say(call.data.decode())
             file = self._target(call)
             change = self._meaning(call) if isinstance(file, File) else None
             if not isinstance(file, File) or change is None:
@@ -138,6 +139,18 @@ class Replay:
 
         yield call.begin, 1, begin
         yield call.end, 2, end
+
+    def _say(self, line: str) -> None:
+        self.said += line
+        match line.split():
+            case ["flip", pack, offset]:
+                self._flip(pack, int(offset))
+
+    def _flip(self, pack: str, offset: int) -> None:
+        """The disk changes a byte that is on it: no call did that."""
+        (file,) = (f for path, f in self.disk.names.items() if f is not None and path.name == pack)
+        assert not file.pending, "what is not on the disk yet would hide it"
+        file.durable[offset] ^= 1
 
     def _target(self, call: Call) -> "File | PurePosixPath | None":
         if call.name in _BY_PATH:

@@ -10,10 +10,12 @@ One line a fact, written at once, in one `write` each:
 
     begin N          step N of `tests.faults.steps` was asked for
     end N            it was acknowledged
+    flip PACK OFFSET the disk changes this byte now
     refused N NAME   it was answered with this error, and the store goes on
     stopped NAME     the store cannot go on, or did not start: the process ends with code 3
 """
 
+import mmap
 import os
 import random
 import sys
@@ -23,7 +25,8 @@ from typing import Any
 
 import trio
 
-from cas.errors import CasError, StorageFull, StoreFailed
+from cas import ingest, layout
+from cas.errors import BlobUnknown, CasError, StorageFull, StoreFailed
 from cas.local import StoreSettings, open_store
 from cas.verbs import Adopt, Owner, Store
 from index.changes import (
@@ -39,10 +42,23 @@ from index.changes import (
 )
 from index.errors import IndexFailed, IndexFault
 from index.records import Manifest
-from tests.cas.pushing import REPOSITORY, fill, prepare, pull
+from tests.cas.damaging import place_of, scrub
+from tests.cas.pushing import REPOSITORY, fill, has, prepare, pull
 from tests.crash.pusher import say, shrink
 from tests.faults import collecting
-from tests.faults.steps import STEPS, CollectAll, Delete, Mount, Push, Put, Step, Untag
+from tests.faults.steps import (
+    STEPS,
+    Blob,
+    CollectAll,
+    Delete,
+    Mount,
+    Push,
+    Put,
+    ScrubAll,
+    Spoil,
+    Step,
+    Untag,
+)
 
 STOPPED = 3  # the exit code of a store that ended in order, after saying so
 AT_ONCE = StoreSettings(grace_seconds=0, lease_seconds=0)
@@ -60,8 +76,29 @@ async def perform(store: Store, step: Step) -> None:
                 sys.exit("another content was pulled than was pushed")
         case CollectAll():
             await collecting.collect(store)
+        case Spoil(blob):
+            spoil(store, blob)
+        case ScrubAll():
+            await scrub(store)
         case _:
             await store.commit(*_changes(step))
+
+
+def spoil(store: Store, blob: Blob) -> None:
+    """Flip a byte on the disk by a way that no fault can hit, and have memory forget it.
+
+    Raises:
+        BlobUnknown: its push was refused.
+    """
+    if not has(store, blob.digest):
+        raise BlobUnknown(blob.digest)
+    pack, offset = place_of(store, blob.digest, blob.size // 2)
+    say("flip", f"{pack:016x}", offset)
+    with layout.pack_path(store.packs.root, pack).open("r+b", buffering=0) as file:
+        with mmap.mmap(file.fileno(), 0) as content:
+            content[offset] ^= 1
+            content.flush()
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _changes(step: Mount | Put | Untag | Delete) -> tuple[Sequence, Sequence[Expectation]]:
@@ -90,6 +127,19 @@ def _changes(step: Mount | Put | Untag | Delete) -> tuple[Sequence, Sequence[Exp
 
 def _name(image: str) -> ImageName:
     return ImageName(REPOSITORY, image)
+
+
+class _TakenAtOnce(ingest.Relay):
+    """Where one thread does the work of two, one after the other."""
+
+    def give(self, data: memoryview) -> None:
+        self._take(data)
+
+    def wait_taken(self) -> bool:
+        return True
+
+    def take_all(self) -> None:
+        pass
 
 
 async def run(store: Store) -> int:
@@ -123,6 +173,7 @@ async def _run_here(run: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
 def repeat() -> None:
     """Let nothing depend on the scheduler or on chance."""
     trio.to_thread.run_sync = _run_here
+    ingest.Relay = _TakenAtOnce
     os.urandom = random.Random(1).randbytes  # noqa: S311 - that is what it is for
 
 

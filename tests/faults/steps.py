@@ -157,7 +157,25 @@ class CollectAll:
         return replace(state, links=state.links & state.referenced)
 
 
-Step = Push | Mount | Put | Untag | Delete | CollectAll
+@dataclass(frozen=True)
+class Spoil:
+    """The disk changes a byte in the middle of a blob, and nobody is told."""
+
+    blob: Blob
+
+    def after(self, state: State) -> State:
+        return state
+
+
+@dataclass(frozen=True)
+class ScrubAll:
+    """What is damaged is found: from now on a push of it mends it."""
+
+    def after(self, state: State) -> State:
+        return state
+
+
+Step = Push | Mount | Put | Untag | Delete | CollectAll | Spoil | ScrubAll
 
 ADOPTED = Blob(1200 * KIB, "adopted")
 APPENDED = Blob(700 * KIB, "appended")
@@ -182,6 +200,9 @@ STEPS: tuple[Step, ...] = (
     CollectAll(),
     Push("a", LATE),
     Put("a", "two", LAST),
+    Spoil(LATE),
+    ScrubAll(),
+    Push("a", LATE),  # mends it
     Untag("a", "one"),
     Delete("b", OTHER),  # dead bytes in the middle of packs
     Delete("a", SECOND),

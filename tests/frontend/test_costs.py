@@ -29,7 +29,7 @@ REPEATS = 5
 WAIT = {"read": 1, "epoll_ctl": 1, "epoll_wait": 1}  # a request comes; trio arms, waits, and reads
 IN_PLACE = {**WAIT, "write": 1}
 SENT = {**IN_PLACE, "cachestat": 1, "sendfile": 1}  # asks what is in memory, and sends from there
-HASHED = ["_read_cut", "_update"]  # of what has come
+HASHED = ["_read_cut", "take_all"]  # of what has come
 
 
 class Client:

@@ -50,6 +50,7 @@ ROWS = {
     "meta next:object": (keys.META_OBJECT, O),
     "meta pack:active": (keys.META_ACTIVE, keys.u64(PACK)),
     "meta pack:next": (keys.META_NEXT, keys.u64(PACK + 1)),
+    "meta scrub": (keys.META_SCRUB, b"\x01" + keys.place(PACK, 65_536)),
     "storage": (b"local", Storage(created_at=TIME).encode()),
     "repository": (
         b"local/images",

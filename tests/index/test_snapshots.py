@@ -50,6 +50,20 @@ def start(program: str, *arguments) -> subprocess.Popen:
     return process
 
 
+# Commits more than lmdb maps of its own accord.
+GROWER = """
+import sys
+from pathlib import Path
+from index.environment import open_environment
+
+with open_environment(Path(sys.argv[1])) as environment:
+    print("begun", flush=True)
+    sys.stdin.readline()
+    environment.write(lambda t: [t.put("inline", bytes([n]), bytes(1 << 20)) for n in range(12)])
+    environment.write(lambda t: t.put("setting", b"key", b"grown"))
+"""
+
+
 def setting(environment) -> bytes | None:
     return environment.read(lambda view: view.get("setting", b"key"))
 
@@ -277,3 +291,12 @@ def test_a_copy_onto_a_full_disk_is_told(directory, tmp_path, monkeypatch, call)
         monkeypatch.setattr(os, call, full)
         with pytest.raises(NoSpace):
             environment.copy(tmp_path / "copy")
+
+
+def test_an_index_that_grows_is_read_to_its_end(directory):
+    process = start(GROWER, directory)
+    with open_snapshots(directory) as environment:
+        process.communicate("go\n", timeout=30)
+
+        assert setting(environment) == b"grown"
+        assert environment.read(lambda view: len(view.get("inline", bytes([11])))) == 1 << 20

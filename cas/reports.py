@@ -1,0 +1,30 @@
+"""What readers found damaged, on its way from their threads to the one task that passes it on."""
+
+from threading import Lock
+from typing import Final
+
+from index.records import Place
+
+MOST: Final = 1024  # places that wait; what is dropped is found again by the next reader, or scrub
+
+
+class Reports:
+    """Places of chunks; used from many threads. Offset 0 stands for a whole pack, too."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._places: set[Place] = set()
+
+    def put(self, pack: int, offset: int) -> None:
+        """Report a place; a second report before the first was taken adds nothing."""
+        with self._lock:
+            if len(self._places) < MOST:
+                self._places.add(Place(pack, offset))
+
+    def take(self) -> list[Place]:
+        """Everything that waits, in order."""
+        if not self._places:  # almost always, and each second: no lock for that
+            return []
+        with self._lock:
+            taken, self._places = self._places, set()
+        return sorted(taken)

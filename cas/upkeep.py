@@ -1,0 +1,112 @@
+"""Maintenance of one store: collecting, scrubbing, quarantine and mending, asked for or not."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Final
+
+import trio
+
+from cas.collector import Collector
+from cas.errors import CasError, StoreFailed
+from cas.mending import Mender
+from cas.placing import Placer
+from cas.quarantine import Quarantine
+from cas.reporting import keep_reporting
+from cas.scrubber import Scrubber
+from cas.tasks import Run
+from cas.verbs import Collect, Scrub, Told
+from cas.works import Works
+from index.changes import MarkDamaged
+from index.errors import IndexFault
+from index.records import Place
+
+LOOK_SECONDS: Final = 60.0  # between looks whether a scrub is due
+
+_log = logging.getLogger("orlop.upkeep")
+
+Worded = Callable[[], AbstractContextManager[None]]
+
+
+class Upkeep:
+    """All maintenance but fsck, which needs none of this; one per store.
+
+    `worded` is `Failing.maintaining` of the store.
+    """
+
+    def __init__(self, works: Works, placer: Placer, worded: Worded) -> None:
+        self._works = works
+        self._worded = worded
+        self._looked = Place(0, 0)  # how far what is damaged was looked at again
+        self.quarantine = Quarantine(works)
+        self.mender = Mender(works, placer)
+        self._scrubber = Scrubber(works, self.quarantine, self.mender)
+        self._collector = Collector(works)
+
+    def run(self, task: Collect | Scrub) -> AsyncGenerator[Told, None]:
+        """What somebody asked for."""
+        return self._collector.run(task) if isinstance(task, Collect) else self._scrubber.run(task)
+
+    async def believe(self, reports: Sequence[MarkDamaged | Place]) -> None:
+        """Look at what readers report; what cannot be looked at now is reported again."""
+        if reports:
+            await self._go_on(partial(self.quarantine.believe, reports))
+            self.mender.wake()
+
+    # --- what nobody asks for, until cancelled ---
+
+    def unasked(self, collecting: float, scrubbing: float, rate: int) -> tuple[Run, ...]:
+        """The tasks: collections and scrubs every so many seconds, scrubs of `rate` bytes/s."""
+        return (
+            self.keep_reporting,
+            self.keep_mending,
+            partial(self.keep_collecting, collecting),
+            partial(self.keep_scrubbing, scrubbing, rate),
+        )
+
+    async def keep_reporting(self) -> None:
+        """Look each second at what readers of this process found damaged."""
+        await keep_reporting(self._works.packs, self._works.environment, self.believe)
+
+    async def keep_mending(self) -> None:
+        """Mend when something changed that may help, and look again at what is damaged."""
+        await self._go_on(self.quarantine.resume)
+        while True:
+            await self._go_on(self._mend)
+            await self.mender.wait_woken()
+
+    async def keep_collecting(self, every: float) -> None:
+        """Collect every so many seconds; 0: never."""
+        while every:
+            await trio.sleep(every)
+            await self._go_on(self._collect)
+
+    async def keep_scrubbing(self, every: float, rate: int) -> None:
+        """Scrub at `rate` bytes/s when the last whole scrub is `every` seconds ago; 0: never."""
+        while every:
+            await trio.sleep(LOOK_SECONDS)
+            await self._go_on(partial(self._scrub_if_due, every, rate))
+
+    async def _go_on(self, work: Run) -> None:
+        """What cannot be done now is done another time."""
+        try:
+            with self._worded():
+                await work()
+        except StoreFailed:
+            raise
+        except (CasError, IndexFault) as error:
+            _log.warning("maintenance ended early: %s", error)
+
+    async def _mend(self) -> None:
+        self._looked = await self.quarantine.look_again(self._looked)
+        await self.mender.mend()
+
+    async def _collect(self) -> None:
+        async for _ in self._collector.run(Collect(is_thorough=False)):
+            pass
+
+    async def _scrub_if_due(self, every: float, rate: int) -> None:
+        if await self._scrubber.is_due(every):
+            async for _ in self._scrubber.run(Scrub(bytes_per_second=rate), is_asked=False):
+                pass
