@@ -17,6 +17,7 @@ import trio
 from cas.digest import Digest
 from cas.harm import Damage, Range, images_needing, join, objects_over
 from cas.rehash import CHUNKS, STEP, Step, check_step, is_sound
+from cas.reports import unknown
 from cas.works import Works
 from index import keys
 from index.apply import apply
@@ -66,9 +67,10 @@ class Quarantine:
             Busy, NoSpace, WriterBusy, IndexFailed: it will be found again.
         """
         news: list[Range] = []
+        places = [Place(report.pack, report.offset) for report in reports]
         try:
-            for report in reports:
-                news += (await self.settle(report.pack, report.offset)).news
+            for place in await self._look(partial(unknown, places=places)):
+                news += (await self.settle(*place)).news
         finally:
             with trio.CancelScope(shield=True):
                 await self.mark_hurt(news)

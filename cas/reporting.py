@@ -8,10 +8,10 @@ import trio
 
 from cas.errors import CasError
 from cas.packs import Packs
+from cas.reports import unknown
 from index.environment import Environment
 from index.errors import IndexFault
 from index.records import Place
-from index.view import View
 
 LOOK_SECONDS: Final = 1.0
 
@@ -29,12 +29,8 @@ async def keep_reporting(packs: Packs, environment: Environment, tell: Tell) -> 
         if not places:
             continue
         try:
-            new = await trio.to_thread.run_sync(environment.read, partial(_new, places=places))
+            new = await trio.to_thread.run_sync(environment.read, partial(unknown, places=places))
             if new:
                 await tell(new)
         except (CasError, IndexFault):
             continue
-
-
-def _new(view: View, places: Sequence[Place]) -> list[Place]:
-    return [place for place in places if view.get("damage", place.encode()) is None]

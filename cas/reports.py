@@ -1,9 +1,11 @@
 """What readers found damaged, on its way from their threads to the one task that passes it on."""
 
+from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
 from index.records import Place
+from index.view import View
 
 MOST: Final = 1024  # places that wait; what is dropped is found again by the next reader, or scrub
 
@@ -28,3 +30,15 @@ class Reports:
         with self._lock:
             taken, self._places = self._places, set()
         return sorted(taken)
+
+
+def unknown(view: View, places: Iterable[Place]) -> list[Place]:
+    """The places of which the index does not say yet that they are damaged, in order.
+
+    Offset 0 may stand for a whole pack, of which only the first chunk was known to be damaged.
+    """
+    return sorted(
+        place
+        for place in set(places)
+        if not place.offset or view.get("damage", place.encode()) is None
+    )
