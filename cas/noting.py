@@ -57,7 +57,7 @@ async def noting(
         began = await writer.write(partial(begun, began=began))
     try:
         yield note
-    except BaseException as error:  # cancelled too: it says so
+    except Exception as error:  # who leaves, or is cancelled, gives it up
         note.error = str(error) or type(error).__name__
         raise
     finally:

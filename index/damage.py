@@ -47,6 +47,12 @@ def is_hurt(view: View, row: Object) -> bool:
     return view.entries("damage") > 0 and view.get("damage", _hurt(row.id)) is not None
 
 
+def has_hurt(view: View, image: bytes, digest: bytes) -> bool:
+    """Whether an image may serve an object that is hurt; what only others have is none of its."""
+    row = None if view.link(image, digest) is None else view.object(digest)
+    return row is not None and is_hurt(view, row)
+
+
 def iter_hurt(view: View) -> Iterator[tuple[int, Damage]]:
     """(object id, row) of every object that is hurt."""
     yield from view.iter_damage(HURT)

@@ -327,6 +327,7 @@ class View:
     ) -> Iterator[tuple[int, Damage]]:
         """(offset, row) of what is damaged in a pack from `start` to `stop` (None: the end)."""
         with self._transaction.cursor(db=self._tables["damage"]) as cursor:
+            self.steps += 1
             found = cursor.set_range(keys.place(pack, start))
             while found:
                 at, offset = keys.split_place(cursor.key())

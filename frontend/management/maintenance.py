@@ -24,7 +24,7 @@ from cas.verbs import (
 )
 from frontend.errors import KNOWN_ERRORS
 from frontend.management.callers import Callers
-from frontend.management.problems import problem
+from frontend.management.problems import Ending, problem
 from frontend.management.replies import body, json, time_text
 from frontend.registry.call import Registry
 
@@ -50,6 +50,7 @@ class Maintenance:
     def __init__(self, registry: Registry) -> None:
         self._store = registry.store
         self._damaged = registry.damaged
+        self._health = registry.health
         self._callers = Callers(registry)
 
     async def fsck(self) -> Response:
@@ -83,11 +84,25 @@ class Maintenance:
     async def scrub(self) -> Response:
         """Administrators. Hashes all that is stored; answers when it is done.
 
-        It goes on to its end also when the client leaves, without rests once somebody else asks.
+        It goes on to its end also when the client leaves, without rests once somebody else asks;
+        but not when the server is to end.
         """
         await self._callers.admin("scrub the store")
         wanted = await body(Scrubbing) if await request.get_data() else Scrubbing()
-        return await _answer(self._store.maintain(Scrub(bytes_per_second=wanted.bytes_per_second)))
+        task = Scrub(bytes_per_second=wanted.bytes_per_second)
+        return await _answer(self._while_serving(self._store.maintain(task)))
+
+    async def _while_serving(self, steps: AsyncGenerator[Told, None]) -> AsyncGenerator[Told, None]:
+        """What may take hours holds up neither a restart nor a reload.
+
+        Raises:
+            Ending: the server does, so the work did.
+        """
+        async with aclosing(steps):
+            async for told in steps:
+                yield told
+                if self._health.is_draining and isinstance(told, Progress):
+                    raise Ending
 
 
 async def _answer(steps: AsyncGenerator[Told, None]) -> Response:
@@ -111,7 +126,7 @@ async def _lines(steps: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
         async with aclosing(steps):
             async for told in steps:
                 yield _line(_name(told), told)
-    except KNOWN_ERRORS as error:  # the head has gone out: the last line says it
+    except (*KNOWN_ERRORS, Ending) as error:  # the head has gone out: the last line says it
         answer = problem(error)
         yield _line("problem", msgspec.Raw(await answer.get_data(as_text=False)))
 

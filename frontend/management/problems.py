@@ -17,6 +17,13 @@ class NotFound(Exception):
     """What was named is not there, or not for the caller to know of."""
 
 
+class Ending(Exception):
+    """The server ends, and does not wait for what takes long."""
+
+    def __str__(self) -> str:
+        return "the server ends before the work does; it goes on with the next run"
+
+
 class Forbidden(Exception):
     """The account may not do this."""
 
@@ -28,6 +35,8 @@ def problem(error: Exception) -> Response:
             return _problem(HTTPStatus.CONFLICT, str(error))
         case Forbidden():
             return _problem(HTTPStatus.FORBIDDEN, str(error))
+        case Ending():
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         case NotFound():
             return _problem(HTTPStatus.NOT_FOUND, str(error))
         case HTTPException():

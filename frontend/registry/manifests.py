@@ -43,7 +43,7 @@ from index.changes import (
     Unlink,
     Unreferenced,
 )
-from index.damage import is_hurt
+from index.damage import has_hurt
 from index.errors import ExpectationsFailed
 
 PARSE_HERE: Final = 64 << 10  # bytes; reading more JSON would hold up other connections
@@ -66,12 +66,11 @@ async def _put_manifest(call: Call, route: Manifest) -> Response:
     content = await call.body.read_all(call.registry.settings.limits.manifest_bytes)
     digest = _digest(route.reference, content)
     parsed = await _parse(content, call.request.headers.get("content-type"))
-    expectations: list[Expectation] = [
-        Linked(route.name, child.key) for child in parsed.required if child != digest
-    ]
-    hurt = call.store.read(partial(_hurt, children=parsed.required))
-    if hurt:
-        raise ManifestBlobUnknown(route.name, hurt)
+    required = [child for child in parsed.required if child != digest]
+    expectations: list[Expectation] = [Linked(route.name, child.key) for child in required]
+    lacking = call.store.read(partial(_lacking, image=route.name, children=required))
+    if lacking:
+        raise ManifestBlobUnknown(route.name, lacking)
     for tag in tags:
         expectations += _conditions(call, route.name, tag)
     changes = _changes(call, route.name, (digest, content, parsed), tags)
@@ -141,12 +140,21 @@ def _conditions(call: Call, image: ImageName, tag: str) -> tuple[TagIs, ...]:
     )
 
 
-def _hurt(view: View, children: Sequence[Digest]) -> tuple[Digest, ...]:
-    """Those that are known to be damaged: they have to be pushed again first."""
-    if not view.entries("damage"):
+def _lacking(view: View, image: ImageName, children: Sequence[Digest]) -> tuple[Digest, ...]:
+    """What has to be pushed first, if the image has any that is known to be damaged.
+
+    Then all that it does not have, too: of what others have damaged nothing may be learnt.
+    """
+    row = view.image(image)
+    if row is None or not view.entries("damage"):
         return ()
-    rows = ((child, view.object(child.key)) for child in children)
-    return tuple(child for child, row in rows if row is not None and is_hurt(view, row))
+    if not any(has_hurt(view, row.id, child.key) for child in children):
+        return ()
+    return tuple(
+        child
+        for child in children
+        if has_hurt(view, row.id, child.key) or view.link(row.id, child.key) is None
+    )
 
 
 def _tag_digest(view: View, image: ImageName, tag: str) -> Digest | None:

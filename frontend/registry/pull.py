@@ -24,7 +24,7 @@ from frontend.errors import API_VERSION
 from frontend.registry.replies import INERT
 from frontend.registry.site import Site
 from index.changes import EdgeKind, ImageName
-from index.damage import is_hurt
+from index.damage import has_hurt, is_hurt
 from index.records import Link, Object
 
 Headers = tuple[tuple[str, str], ...]
@@ -103,8 +103,7 @@ def has_hurt_blob(view: View, image: bytes, digest: Digest) -> bool:
     if not view.entries("damage"):
         return False
     blobs = (child for child, kind in view.iter_children(image, digest.key) if kind != _CHILD)
-    rows = map(view.object, blobs)
-    return any(row is not None and is_hurt(view, row) for row in rows)
+    return any(has_hurt(view, image, blob) for blob in blobs)
 
 
 def _resolve(image: bytes, reference: Digest | str, view: View) -> Digest | None:

@@ -309,7 +309,6 @@ async def test_the_rate_is_kept_over_all_bytes(store, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 async def test_scrub_finds_nothing_false_while_packs_are_rewritten_and_unlinked(tmp_path, caplog):
     scrubs = collections = 0
     async with open_store(tmp_path, AT_ONCE) as store:

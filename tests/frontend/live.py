@@ -8,7 +8,8 @@ import secrets
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -29,6 +30,7 @@ PASSWORD = secrets.token_urlsafe(12)
 ADMIN = ("admin", PASSWORD)
 BASIC = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 OCTETS = {"Content-Type": "application/octet-stream"}
+PATIENCE_SECONDS = 20.0  # for what takes a moment, or a second where it is looked for each second
 _numbers = count(1)
 
 
@@ -120,6 +122,14 @@ def free_port() -> int:
         return number
 
 
+def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait for what no event tells of, on a busy machine too."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
+
+
 def read_to_end(peer: socket.socket) -> bytes:
     received = bytearray()
     while True:
@@ -138,12 +148,26 @@ def head(received: bytes) -> bytes:
 
 
 class Errors(logging.Handler):
-    """Whatever the server found worth an error; a test that provokes one takes it away."""
+    """Whatever the server found worth an error; a test that provokes one says so."""
 
     def __init__(self, thread: threading.Thread) -> None:
         super().__init__(logging.ERROR)
         self.lines: list[str] = []
         self._thread = thread
+        self._provoked: tuple[str, ...] = ()
+
+    def expect(self, *words: str) -> None:
+        """Lines with any of these are the test's own doing, whenever they come."""
+        self._provoked += words
+
+    def wait_for(self, word: str, times: int = 1) -> None:
+        """Wait for that many lines: the client may be ahead of the log."""
+        wait_until(lambda: sum(word in line for line in self.lines) >= times)
+
+    @property
+    def unprovoked(self) -> list[str]:
+        """What nobody expected."""
+        return [line for line in self.lines if not any(word in line for word in self._provoked)]
 
     def emit(self, record: logging.LogRecord) -> None:
         if threading.current_thread() is self._thread:  # other servers have their own
@@ -212,7 +236,7 @@ def running(
     finally:
         server.end()
         logging.getLogger().removeHandler(errors)
-    assert errors.lines == [], "\n".join(errors.lines)
+    assert errors.unprovoked == [], "\n".join(errors.unprovoked)
 
 
 def _with_clients(server: _Thread, errors: Errors, trust: ssl.SSLContext | None) -> Iterator[Live]:

@@ -19,6 +19,15 @@ from frontend.service import build_registry
 from frontend.settings import Settings, Storage
 from index.changes import ImageName
 from tests.frontend.live import BASIC, digest_of
+from tests.frontend.spoiling import (
+    blob_path,
+    document,
+    layer,
+    put as put_manifest,
+    scrub,
+    spoil,
+    spoil_in_index,
+)
 from tests.frontend.world import World, image_bytes
 
 IMAGE = ImageName("local/images", "app")
@@ -231,9 +240,32 @@ def corpus(live):
         references = ["t", "none", "-x", str(Digest.of(manifest)), digests[0]]
         paths += [f"/v2/{image}/manifests/{reference}" for reference in references]
         paths += [f"/v2/{image}/tags/list?n=1", f"/v2/{image}/referrers/{digests[0]}"]
+    damaged = live.image("local/public")
+    contents = [layer(), layer(100)]
+    paths += _damage(live, damaged, contents)
     scope = {"scope": "repository:local/public/image-1:pull"}
     token = live.client.get("/v2/token", params=scope).json()["token"]
-    return paths, ["", BASIC, "Basic Og==", "Basic x", f"Bearer {token}", "Bearer x", "Digest x"]
+    yield paths, ["", BASIC, "Basic Og==", "Basic x", f"Bearer {token}", "Bearer x", "Digest x"]
+    for content in contents:  # others use this server too
+        live.push(damaged, content)
+    assert scrub(live)["standing"] == 0
+
+
+def _damage(live, image, contents):
+    """Push an image and spoil its layer, and its config in the index; its paths, all unknown."""
+    live.errors.expect("damaged: ")
+    for content in contents:
+        live.push(image, content)
+    manifest = document(contents[1], contents[0])
+    assert put_manifest(live, image, manifest, "damaged").status_code == 201
+    spoil(live, contents[0])
+    spoil_in_index(live, contents[1])
+    assert scrub(live)["standing"] == 2
+    references = ["damaged", digest_of(manifest)]
+    found = [f"/v2/{blob_path(image, content)}" for content in contents]
+    found += [f"/v2/{image}/manifests/{each}" for each in references]
+    assert {live.stranger.get(path).status_code for path in found} == {404}
+    return found
 
 
 FIELDS = st.fixed_dictionaries(
@@ -297,6 +329,9 @@ _keep = partial(settings, suppress_health_check=[HealthCheck.function_scoped_fix
 @_keep(max_examples=40)
 @given(ASKED)
 @example(("GET", 5, 1, {"Range": "bytes=0-1,3-4"}))
+@example(("GET", -1, 0, {"If-None-Match": "*"}))  # damaged
+@example(("HEAD", -3, 1, {"Range": "bytes=0-0"}))
+@example(("GET", -4, 1, {}))
 def test_the_connection_and_the_application_answer_the_same(connections, corpus, asked):
     compare(connections, corpus, asked)
 

@@ -157,6 +157,8 @@ def test_a_bad_page_is_400(live, query):
         ("GET", "/api/v1/repositories/local/images"),
         ("GET", "/api/v1/stats"),
         ("POST", "/api/v1/fsck"),
+        ("GET", "/api/v1/scrub"),
+        ("POST", "/api/v1/scrub"),
     ],
 )
 def test_the_anonymous_and_registry_tokens_are_kept_out(live, method, path):

@@ -6,6 +6,10 @@ from hashlib import shake_128
 import pytest
 
 from cas.digest import Digest
+from frontend.registry import pull
+from index.changes import EdgeKind
+from index.damage import mark_chunk, mark_hurt
+from index.records import Place
 from tests.frontend.world import ANONYMOUS, APP, NOW, SECRET, image_bytes, index_bytes
 
 BASE = f"/v2/{APP}"
@@ -252,3 +256,83 @@ async def test_a_read_writes_nothing(world):
             world.ask(f"{BASE}/{path}", method)
 
     assert world.store.read(lambda view: view.revision()) == revision
+
+
+# --- damage ---
+
+
+async def damage_chunk(world, digest) -> None:
+    """Say of the first chunk of a blob, and of the blob, that it is damaged."""
+    environment = world.store._environment
+    with environment.begin() as opened:
+        transaction = environment.transaction(opened)
+        row = transaction.object(digest.key)
+        _, extent = next(transaction.iter_extents_over(row.id, 0, 1))
+        assert mark_chunk(transaction, Place(extent.pack, extent.offset), NOW, "flipped")
+        assert mark_hurt(transaction, digest.key, row.id, NOW, "a chunk of it is")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-1"}, {"if_none_match": "*"}], ids=str)
+async def test_what_is_damaged_is_unknown_and_opens_nothing(world, method, headers):
+    digest = await world.put_blob(APP, LARGE)
+    await damage_chunk(world, digest)
+
+    got = world.ask(f"{BASE}/blobs/{digest}", method, **headers)
+
+    assert (got.status, got.extend, got.slices) == (404, None, 0)
+    assert (b"push it again" in got.body) == (method == "GET")
+
+
+@pytest.mark.parametrize("kind", [EdgeKind.CONFIG, EdgeKind.LAYER, EdgeKind.CHILD])
+async def test_a_manifest_is_as_hurt_as_its_blobs_but_not_as_its_manifests(world, kind):
+    hurt = await world.put_blob(APP, LARGE)
+    entry = {"mediaType": "a/b", "digest": str(hurt), "size": len(LARGE)}
+    match kind:
+        case EdgeKind.CONFIG:
+            content = image_bytes(config=entry)
+        case EdgeKind.LAYER:
+            content = image_bytes(layers=[entry])
+        case EdgeKind.CHILD:
+            content = index_bytes(entry)
+    await world.put_manifest(APP, content, "v1")
+    assert world.ask(f"{BASE}/manifests/v1").status == 200
+
+    await damage_chunk(world, hurt)
+
+    expected = 200 if kind is EdgeKind.CHILD else 404
+    for method in ("GET", "HEAD"):
+        assert world.ask(f"{BASE}/manifests/v1", method).status == expected
+
+
+async def test_what_only_another_image_has_hurts_nobody_else(world):
+    """A foreign layer has an edge and no link: whether others have it, and how, is theirs."""
+    hurt = await world.put_blob(SECRET, LARGE)
+    entry = {"mediaType": "a/b", "digest": str(hurt), "size": len(LARGE), "urls": ["http://x/"]}
+    content = image_bytes(layers=[entry])
+    await world.put_manifest(APP, content, "v1")
+    await damage_chunk(world, hurt)
+
+    assert world.ask(f"{BASE}/manifests/v1").body == content
+
+
+async def test_to_look_for_damage_costs_no_step_while_there_is_none(world, monkeypatch):
+    """And what an answer costs with some elsewhere: a row for each child, but no scan for it."""
+    blobs = [await world.put_blob(APP, LARGE + bytes([number])) for number in range(5)]
+    entries = [{"mediaType": "a/b", "digest": str(each), "size": len(LARGE) + 1} for each in blobs]
+    await world.put_manifest(APP, image_bytes(layers=entries), "v1")
+    paths = [("GET", "manifests/v1"), ("HEAD", "manifests/v1"), ("HEAD", f"blobs/{blobs[0]}")]
+    paths.append(("GET", f"blobs/{blobs[0]}"))
+
+    def steps() -> list[int]:
+        return [world.ask(f"{BASE}/{path}", method).steps for method, path in paths]
+
+    sound = steps()
+    await damage_chunk(world, await world.put_blob(SECRET, LARGE[::-1]))
+
+    assert sound[:3] == [0, 0, 0]
+    children = len(blobs) + 1
+    assert steps() == [children + 1, children + 1, 0, sound[3]]
+    monkeypatch.setattr(pull, "is_hurt", lambda *_: False)
+    monkeypatch.setattr(pull, "has_hurt_blob", lambda *_: False)
+    assert steps() == sound

@@ -1,9 +1,6 @@
 """Damage over the wire: never a whole answer, soon as good as unknown, and mended by a push."""
 
 import json
-import secrets
-import time
-from collections.abc import Callable
 from http import HTTPStatus
 
 import httpx
@@ -13,80 +10,27 @@ from cas import layout
 from cas.digest import Digest
 from frontend.domain.manifests import OCI_INDEX, OCI_MANIFEST
 from frontend.main import main
-from frontend.settings import Gc, Http, Scrub, Settings, Storage
-from tests.cas.damaging import flip, marked, place_of, spoil_inline
-from tests.frontend.live import codes, digest_of, running
-
-KIB = 1 << 10
+from tests.cas.damaging import marked, place_of
+from tests.frontend.live import codes, digest_of, wait_until
+from tests.frontend.spoiling import (
+    KIB,
+    blob_path,
+    document,
+    layer,
+    put,
+    scrub,
+    serving_spoilt,
+    spoil,
+    spoil_in_index,
+    status,
+    store_of,
+)
 
 
 @pytest.fixture
 def server(tmp_path):
-    settings = Settings(
-        http=Http(listen="127.0.0.1:0", shutdown_seconds=2),
-        gc=Gc(grace_seconds=0, lease_seconds=3600, interval_seconds=0),
-        scrub=Scrub(interval_seconds=0),
-        storage=Storage(data=str(tmp_path / "data")),
-    )
-    with running(tmp_path / "data", settings) as live:
+    with serving_spoilt(tmp_path / "data") as live:
         yield live
-        live.errors.lines.clear()  # of the damage, which they name
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def layer(size: int = 300 * KIB) -> bytes:
-    return secrets.token_bytes(size)
-
-
-def store_of(server):
-    return server.registry.store
-
-
-def spoil(server, content: bytes, at: int = 100 * KIB) -> None:
-    """Flip a byte of a blob on the disk."""
-
-    async def place():
-        return place_of(store_of(server), Digest.parse(digest_of(content)), at)
-
-    flip(server.server.data, *server.run(place))
-
-
-def scrub(server) -> dict:
-    answer = server.client.post("/api/v1/scrub")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def status(server, method: str, path: str, **how) -> int:
-    return server.client.request(method, f"/v2/{path}", **how).status_code
-
-
-def blob_path(image: str, content: bytes) -> str:
-    return f"{image}/blobs/{digest_of(content)}"
-
-
-def document(*blobs: bytes) -> bytes:
-    """A manifest of a config and layers."""
-    found = [{"mediaType": "a/b", "digest": digest_of(each), "size": len(each)} for each in blobs]
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": found[0],
-            "layers": found[1:],
-        }
-    ).encode()
-
-
-def put(server, image: str, content: bytes, reference: str = "latest") -> httpx.Response:
-    headers = {"Content-Type": json.loads(content)["mediaType"]}
-    return server.client.put(f"/v2/{image}/manifests/{reference}", content=content, headers=headers)
 
 
 # --- a reader meets it ---
@@ -223,7 +167,7 @@ def test_a_manifest_that_is_damaged_is_put_again(server, is_blob_first):
     if is_blob_first:
         spoil(server, manifest, 50_000)
     else:
-        spoil_inline(store_of(server)._environment, Digest.parse(digest_of(manifest)))
+        spoil_in_index(server, manifest)
     assert scrub(server)["standing"] == 1
 
     refused = server.client.get(f"/v2/{image}/manifests/latest")

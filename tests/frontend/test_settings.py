@@ -55,6 +55,7 @@ def test_a_named_file_must_be_there(here):
         ("[http]\nlissen = 'x:1'\n", "http.lissen", "http.listen"),
         ("[htp]\nlisten = 'x:1'\n", "htp.listen", "http.listen"),
         ("[gc]\ngrace = 1\n", "gc.grace", "gc.grace_seconds"),
+        ("[scrub]\ninterval = 1\n", "scrub.interval", "scrub.interval_seconds"),
         ("listen = 'x:1'\n", "listen", "http.listen"),
         ("[htp]\n", "htp", "http.http2"),
         ("[[http]]\nlisten = 'x:1'\n", "http", "http.http2"),
@@ -106,6 +107,10 @@ def test_the_admins_password_is_no_setting(here):
         ("ORLOP_HTTP__WORKERS", "all"),
         ("ORLOP_LIMITS__CONCURRENT_UPLOADS", "0"),
         ("ORLOP_LIMITS__MANIFEST_BYTES", "-1"),
+        ("ORLOP_SCRUB__INTERVAL_SECONDS", "-1"),
+        ("ORLOP_SCRUB__INTERVAL_SECONDS", "monthly"),
+        ("ORLOP_SCRUB__BYTES_PER_SECOND", "-1"),
+        ("ORLOP_SCRUB__BYTES_PER_SECOND", "1.5"),
     ],
 )
 def test_a_value_that_cannot_be_says_where_it_came_from(here, name, value):
