@@ -16,6 +16,7 @@ import trio
 
 from cas import layout
 from cas.errors import Busy, CasError, Damaged, StorageFull, StoreFailed, from_system
+from cas.fence import Fence
 from cas.pins import Pins
 from index.environment import sync_directory
 from index.errors import IndexFault, NoSpace, WriterBusy
@@ -181,6 +182,8 @@ class Appender:
         try:
             if os.fstat(descriptor).st_size < self._length:
                 raise _PackLost(self._pack)  # to append would hide that behind a hole
+            # To write behind bytes on the same page reads these in, if memory has lost them.
+            Fence(self._root).announce(self._pack, max(0, self._length - 1), self._length + 1)
             for request in group:
                 self._copy(request, descriptor)
             os.fdatasync(descriptor)  # never retried: an error here ends the process

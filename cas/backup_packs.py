@@ -161,7 +161,8 @@ def _source(root: Path, pack: int) -> Iterator[int | None]:
         yield None
         return
     with _closing(descriptor):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        # Nothing may come in beside what was announced; the reads are large anyway.
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
         yield descriptor
 
 

@@ -49,6 +49,9 @@ def regions_of(start: int, stop: int) -> range:
 def _map(path: Path) -> mmap.mmap:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        if not os.geteuid():  # a backup by root may come first; the server must be able to write
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         if os.fstat(descriptor).st_size < _SIZE:
             # A full disk keeps nobody from starting: then no process knows of the others.
             with suppress(OSError):

@@ -27,6 +27,7 @@ from cas.harm import Damage
 from cas.packs import Packs
 from cas.pins import Pins
 from cas.placing import Placer, Staged, Terms
+from cas.reports import reports_of
 from cas.session import Session
 from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
@@ -168,10 +169,25 @@ class LocalStore:
             if isinstance(change, PutObject):
                 await check_content(change)
         terms = Terms(plain, expectations, self._clock)
-        # What readers have just met counts first: who pushes it again is to mend it.
-        await self._upkeep.believe([*reports, *self._packs.damage.take()])
+        for report in reports:  # a worker's readers; looked at within a second
+            self._packs.damage.put(report.pack, report.offset)
+        if not plain and not adopted:
+            return self._environment.read(lambda v: v.revision())
+        for adopt in adopted:
+            await self._believe(adopt.digest)
         with self._failing.committing():
             return await self._commit(adopted, terms)
+
+    async def _believe(self, digest: Digest) -> None:
+        """What readers have just met of an object counts first: who pushes it is to mend it."""
+        reported = self._packs.damage.take()
+        if not reported:
+            return
+        look = partial(reports_of, digest=digest, places=reported)
+        mine = await trio.to_thread.run_sync(self._environment.read, look)
+        for place in set(reported) - set(mine):
+            self._packs.damage.put(*place)
+        await self._upkeep.believe(mine)
 
     async def _commit(self, adopted: list[Adopt], terms: Terms) -> int:
         if not adopted:

@@ -26,7 +26,7 @@ from index.view import View
 
 T = TypeVar("T")
 
-_AGAIN: Final = 60.0  # seconds after which what could not be mended is looked at again
+MOMENT: Final = 0.1  # seconds between two looks at all that is hurt
 
 _log = logging.getLogger("orlop.scrub")
 
@@ -45,9 +45,9 @@ class Mender:
         self._woken.set()
 
     async def wait_woken(self) -> None:
-        """Wait until there may be something to mend."""
-        with trio.move_on_after(_AGAIN):
-            await self._woken.wait()
+        """Wait until there may be something to mend; a moment at least."""
+        await self._woken.wait()
+        await trio.sleep(MOMENT)
         self._woken = trio.Event()
 
     async def mend(self) -> int:
@@ -89,16 +89,17 @@ def _find_chunks(view: View, object_id: int, digest: Digest) -> ChunkList | None
     row = view.object(digest.key)
     if row is None or row.id != object_id or view.inline(object_id) is not None:
         return None
-    lost = {each.damage.name for each in iter_lost(view, object_id)}
-    known = Known(view)
-    if not all(map(known.has, lost)):
-        return None
     chunks = ChunkList()
-    for extent in view.extents(object_id) if lost else ():
+    if next(iter_lost(view, object_id), None) is None:
+        return chunks
+    known = Known(view)
+    for extent in view.extents(object_id):
         stop = extent.offset + extent.length
         for _, at in view.iter_chunks_over(extent.pack, extent.offset, stop):
+            if not known.has(at.name):
+                return None
             chunks.append(at.name, at.length)
-    return chunks
+    return chunks if chunks.size == row.size else None  # else the index lacks some of it
 
 
 def _clear(transaction: Transaction, object_id: int) -> bool:

@@ -52,9 +52,15 @@ class Descriptor:
 class Packs:
     """The open packs of one data directory; used from the event loop's thread only."""
 
-    def __init__(self, root: Path, chunks: Chunks) -> None:
+    def __init__(
+        self,
+        root: Path,
+        chunks: Chunks,
+        is_gone: Callable[[bytes, int], bool] = lambda *_: True,
+    ) -> None:
         self.root = root
         self.chunks = chunks
+        self.is_gone = is_gone  # (D, O): whether the object has no other id now
         self.damage = Reports()  # what readers meet
         self._fence = Fence(root)
         self._open: OrderedDict[int, Descriptor] = OrderedDict()
@@ -132,8 +138,15 @@ class Packs:
 class PackBlob:
     """Bytes of one object in packs (`cas.verbs.Blob`)."""
 
-    def __init__(self, packs: Packs, size: int, runs: Sequence[tuple[int, Extent]]) -> None:
+    def __init__(
+        self,
+        packs: Packs,
+        size: int,
+        runs: Sequence[tuple[int, Extent]],
+        is_gone: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.size = size
+        self._is_gone = is_gone  # whether what has no chunk rows any more was deleted
         self.extents = len(runs)
         self._packs = packs
         self._starts = [start for start, _ in runs]
@@ -169,7 +182,7 @@ class PackBlob:
 
     def _read_checked(self, pack: int, offset: int, length: int) -> bytes:
         held = self._held[pack]
-        held.verified.ensure(offset, offset + length, self._packs.chunks)
+        held.verified.ensure(offset, offset + length, self._packs.chunks, self._is_gone)
         data = b""
         while len(data) < length:
             more = os.pread(held.number, length - len(data), offset + len(data))
@@ -200,7 +213,8 @@ class PackBlob:
         while start < stop:
             pack, offset, length = self._run_at(start, stop)
             try:
-                self._held[pack].verified.ensure(offset, offset + length, self._packs.chunks)
+                verified = self._held[pack].verified
+                verified.ensure(offset, offset + length, self._packs.chunks, self._is_gone)
             except OSError as error:
                 raise from_system(error, f"pack {pack:016x}") from error
             start += length

@@ -7,16 +7,16 @@ from then on; then the objects that have them.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import trio
 
 from cas.digest import Digest
 from cas.harm import Damage, Range, images_needing, join, objects_over
-from cas.rehash import CHUNKS, STEP, Step, check_step, is_sound
+from cas.rehash import CHUNKS, STEP, Step, check_step, forget, is_sound
 from cas.reports import unknown
 from cas.works import Works
 from index import keys
@@ -37,7 +37,8 @@ from index.view import View
 
 T = TypeVar("T")
 
-_NO_CHUNK: Final = keys.place(HURT, (1 << 64) - 1)  # behind it are the rows of chunks
+_END: Final = (1 << 64) - 1
+_NO_CHUNK: Final = keys.place(HURT, _END)  # behind it are the rows of chunks
 TOLD: Final = 1000  # ranges that a report or an answer names; all are counted
 LOGGED: Final = 20  # at once
 MISSES: Final = 16  # steps that are as damaged as before, after which it is enough for now
@@ -51,7 +52,7 @@ class Settled:
 
     found: int = 0  # damaged, and not known as such before
     mended: int = 0  # known as damaged, and sound
-    news: tuple[Range, ...] = ()  # where it was found in packs; for `Quarantine.mark_hurt`
+    stop: int = 0  # how far it looked in the pack
 
 
 class Quarantine:
@@ -59,44 +60,51 @@ class Quarantine:
 
     def __init__(self, works: Works) -> None:
         self._works = works
+        self._alone = trio.Lock()  # of who marks objects
+        self._owed: list[Range] = []  # marked, or about to be, and not said yet whom it hurts
 
     async def believe(self, reports: Iterable[MarkDamaged | Place]) -> None:
         """Look at the places that readers report; mark what is wrong, and whom it hurts.
 
+        What is sound on the disk was wrong in memory: the system is to read it again.
+
         Raises:
             Busy, NoSpace, WriterBusy, IndexFailed: it will be found again.
         """
-        news: list[Range] = []
         places = [Place(report.pack, report.offset) for report in reports]
-        try:
-            for place in await self._look(partial(unknown, places=places)):
-                news += (await self.settle(*place)).news
-        finally:
-            with trio.CancelScope(shield=True):
-                await self.mark_hurt(news)
+        looked = Place(0, 0)  # how far, in the pack of the place before
+        for place in await self._look(partial(unknown, places=places)):
+            if place.pack == looked.pack and place.offset < looked.offset:
+                continue
+            settled = await self.settle(*place)
+            looked = Place(place.pack, settled.stop)
+            if not settled.found:
+                await trio.to_thread.run_sync(forget, self._works.root, place.pack, place.offset)
+        await self.mark_hurt()
 
     async def settle(self, pack: int, start: int) -> Settled:
         """Look again at the step of `pack` from `start` on, and go on while all of it is damaged.
 
-        `mark_hurt` must follow.
+        `mark_hurt` is to follow; whatever comes in between, it is owed.
 
         Raises:
             Busy, NoSpace, WriterBusy, IndexFailed: what was marked stays marked.
         """
         found = mended = 0
-        news: list[Range] = []
         following: int | None = start
+        stop = start
         while following is not None:
             async with self._works.replacing:
                 step = await self._check(pack, following)
                 if not step.is_settled:
+                    self._owed += [Range(pack, at, at + step.lengths[at]) for at in step.bad]
                     await self._works.writer.write(partial(self._write, pack=pack, step=step))
             found += step.fresh
             mended += len(step.healed)
-            news += await self._ranges(pack, step)
+            stop = _END if step.following is None else step.following
             is_cut_off = step.chunks > 0 and len(step.bad) == step.chunks
             following = step.following if is_cut_off else None
-        return Settled(found, mended, tuple(news))
+        return Settled(found, mended, stop)
 
     async def settle_inline(self, digest: bytes) -> Settled:
         """As `settle`, of an object that lives in the index."""
@@ -106,25 +114,31 @@ class Quarantine:
             _say([_inline_damage(digest, whom)])
         return settled
 
-    async def mark_hurt(self, news: Sequence[Range]) -> None:
+    async def mark_hurt(self) -> None:
         """Mark the objects that have what was found, and say so; one look through all extents.
 
         Raises:
-            NoSpace, WriterBusy, IndexFailed: `resume` does it at the next start.
+            NoSpace, WriterBusy, IndexFailed: it is owed still; somebody calls this each minute.
         """
-        joined = join(news)
+        async with self._alone:
+            await self._mark_hurt()
+
+    async def _mark_hurt(self) -> None:
+        joined, before = join(self._owed), len(self._owed)
         if not joined:
             return
-        hurt = await self._look(lambda view: list(objects_over(view, joined)))
+        hurt = await self._look(lambda view: list(_iter_hit(view, joined)))
         for at in range(0, len(hurt), CHUNKS):
-            digests = [digest for digest, _ in hurt[at : at + CHUNKS]]
-            await self._works.writer.write(partial(self._write_hurt, digests=digests))
-        _say(await self._look(partial(_harm, joined=joined, hurt=hurt)))
+            some = hurt[at : at + CHUNKS]
+            await self._works.writer.write(partial(self._write_hurt, hits=some))
+        del self._owed[:before]
+        _say(await self._look(partial(_harm, joined=joined, hits=hurt)))
 
     async def resume(self) -> None:
         """After a start: whoever marked chunks may not have come to whom they hurt."""
-        places = await self._look(lambda view: list(iter_bad(view)))
-        await self.mark_hurt([_range(place, row) for place, row in places])
+        rows = await self._look(lambda view: list(iter_bad(view)))
+        self._owed += [_range(place, row) for place, row in rows]
+        await self.mark_hurt()
 
     async def look_again(self, after: Place) -> Place:
         """Settle what is marked beyond a place, as long as it is sound again: a disk may be back.
@@ -151,12 +165,12 @@ class Quarantine:
         for offset in step.healed:
             clear_chunk(transaction, Place(pack, offset))
 
-    def _write_hurt(self, transaction: Transaction, digests: Sequence[bytes]) -> None:
-        """Objects that have a damaged chunk now; one that was laid out anew meanwhile is sound."""
-        for digest in digests:
-            row = transaction.object(digest)
-            if row is not None and next(iter_lost(transaction, row.id), None) is not None:
-                mark_hurt(transaction, digest, row.id, self._works.clock().now, "a chunk of it is")
+    def _write_hurt(self, transaction: Transaction, hits: Sequence["_Hit"]) -> None:
+        """Objects that have a damaged chunk still; one laid out anew meanwhile has another id."""
+        now = self._works.clock().now
+        for hit in hits:
+            if transaction.get("damage", hit.first.encode()) is not None:
+                mark_hurt(transaction, hit.digest, hit.object_id, now, "a chunk of it is")
 
     def _write_inline(self, transaction: Transaction, digest: bytes) -> Settled:
         row = transaction.object(digest)
@@ -171,18 +185,6 @@ class Quarantine:
     async def _check(self, pack: int, start: int) -> Step:
         check = partial(check_step, self._works.environment, self._works.root)
         return await trio.to_thread.run_sync(check, pack, start)
-
-    async def _ranges(self, pack: int, step: Step) -> list[Range]:
-        """Where a step's damage is, as the index knows it now."""
-        if not step.fresh:
-            return []
-        wanted = step.bad.keys()
-
-        def look(view: View) -> list[Range]:
-            rows = view.iter_damage(pack, min(wanted), max(wanted) + 1)
-            return [Range(pack, at, at + row.length) for at, row in rows if at in wanted]
-
-        return await self._look(look)
 
     async def _look(self, look: Callable[[View], T]) -> T:
         return await trio.to_thread.run_sync(self._works.environment.read, look)
@@ -207,13 +209,28 @@ def standing(view: View) -> tuple[int, list[Damage]]:
     return len(lost) + len(inline), (told + inline)[:TOLD]
 
 
-def _harm(
-    view: View, joined: Sequence[Range], hurt: Sequence[tuple[bytes, set[Range]]]
-) -> list[Damage]:
+class _Hit(NamedTuple):
+    """An object that has damaged chunks."""
+
+    digest: bytes
+    object_id: int
+    first: Place  # of those chunks
+    ranges: set[Range]
+
+
+def _iter_hit(view: View, joined: Sequence[Range]) -> Iterator[_Hit]:
+    for digest, ranges in objects_over(view, joined):
+        row = view.object(digest)
+        lost = None if row is None else next(iter_lost(view, row.id), None)
+        if row is not None and lost is not None:
+            yield _Hit(digest, row.id, lost.place, ranges)
+
+
+def _harm(view: View, joined: Sequence[Range], hits: Sequence[_Hit]) -> list[Damage]:
     names: dict[Range, set[str]] = {each: set() for each in joined[:LOGGED]}
-    for digest, those in hurt:
-        told = those & names.keys()
-        needing = images_needing(view, digest) if told else set()
+    for hit in hits:
+        told = hit.ranges & names.keys()
+        needing = images_needing(view, hit.digest) if told else set()
         for each in told:
             names[each] |= needing
     return [Damage(str(each), tuple(sorted(names.get(each, ())))) for each in joined]

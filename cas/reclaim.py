@@ -6,8 +6,9 @@ old one: the index does not change, and a reader that has the old file open keep
 pack only becomes less, so a copy by any snapshot has all that is live later.
 
 The old file goes only when the disk has given back the new one's bytes: damage that nobody knew
-stays where it is, to be looked at and marked. What is marked is copied as it is, or becomes a hole
-where it cannot be read: its mark stays, and its readers find it wrong. All is sync, for a thread.
+stays where it is, to be looked at and marked, and so does what cannot be read now. What is marked
+and can be read is copied as it is: its mark stays, and its readers find it wrong. All is sync, for
+a thread.
 """
 
 import errno
@@ -135,8 +136,9 @@ def _check(copy: Path, found: Candidate, lost: set[int]) -> None:
         CopyDamaged: it has not.
         Busy: it cannot be said for now.
     """
-    wrong = lost - found.marked
-    if not wrong:  # what could not be read is named alone: it tells what to look at
+    # What could not be read is named alone, marked or not: another time the disk may be able to.
+    wrong = lost
+    if not wrong:
         sound = (chunk for chunk in found.chunks if chunk[0] not in found.marked)
         wrong = set(find_wrong(copy, sound))
     if wrong:
@@ -169,6 +171,7 @@ def _copy(root: Path, pack: int, chunks: Sequence[Chunk], target: int) -> set[in
         return {offset for offset, _ in chunks}
     fence = Fence(root)
     try:
+        os.posix_fadvise(source, 0, 0, os.POSIX_FADV_RANDOM)  # nothing beside what is announced
         return set(_iter_lost(source, target, chunks, partial(fence.announce, pack)))
     finally:
         os.close(source)

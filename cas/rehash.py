@@ -9,7 +9,7 @@ import errno
 import mmap
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -41,6 +41,7 @@ class Step:
     size: int = 0  # bytes
     following: int | None = None  # the offset at which the next step begins; None: this was all
     bad: dict[int, str] = field(default_factory=dict)  # offset → what is wrong with the chunk there
+    lengths: dict[int, int] = field(default_factory=dict)  # offset → bytes of such a chunk
     healed: list[int] = field(default_factory=list)  # marked as damaged, and yet sound
     fresh: int = 0  # bad ones that are not marked
 
@@ -74,10 +75,21 @@ def check_step(environment: Environment, root: Path, pack: int, start: int) -> S
             step.size += row.length
             if why:
                 step.bad[offset] = why
+                step.lengths[offset] = row.length
                 step.fresh += offset not in rows.marked
             elif offset in rows.marked:
                 step.healed.append(offset)
     return step
+
+
+def forget(root: Path, pack: int, start: int) -> None:
+    """Have the system forget a step of a pack, which it reads again then; a hint, no more."""
+    with suppress(OSError):
+        descriptor = os.open(layout.pack_path(root, pack), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(descriptor, start, STEP, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def find_wrong(path: Path, chunks: Iterable[tuple[int, ChunkAt]]) -> dict[int, str]:

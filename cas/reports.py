@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
+from cas.digest import Digest
 from index.records import Place
 from index.view import View
 
@@ -42,3 +43,18 @@ def unknown(view: View, places: Iterable[Place]) -> list[Place]:
         for place in set(places)
         if not place.offset or view.get("damage", place.encode()) is None
     )
+
+
+def reports_of(view: View, digest: Digest, places: Iterable[Place]) -> list[Place]:
+    """Those of the places that lie in an object; of a whole pack, if it has any of that."""
+    row = view.object(digest.key)
+    extents = [] if row is None else view.extents(row.id)
+    return [
+        place
+        for place in places
+        if any(
+            each.pack == place.pack
+            and (not place.offset or each.offset <= place.offset < each.offset + each.length)
+            for each in extents
+        )
+    ]

@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from cas.errors import Busy
-from cas.harm import Range
 from cas.mending import Mender
 from cas.noting import Note, noting
 from cas.quarantine import Quarantine
@@ -119,7 +118,6 @@ class _Run:
     _task: Scrub
     _others: _Others
     _count: Counter[str] = field(default_factory=Counter)
-    _news: list[Range] = field(default_factory=list)  # found, and not told yet
     _saved: float = field(default_factory=trio.current_time)  # when the cursor was
     # At the last rest: bytes read, and when it ended.
     _rested: tuple[int, float] = field(default_factory=lambda: (0, trio.current_time()))
@@ -141,7 +139,7 @@ class _Run:
             await self._save(b"")
         finally:
             with trio.CancelScope(shield=True), suppress(IndexFault):
-                await self._mark_hurt()
+                await self._quarantine.mark_hurt()
         await self._mender.mend()
         standing, damages = await self._quarantine.standing()
         yield Scrubbed(
@@ -184,7 +182,6 @@ class _Run:
         if not step.is_settled:
             settled = await self._quarantine.settle(pack, start)
             self._count.update(found=settled.found, mended=settled.mended)
-            self._news += settled.news
         return step.following
 
     async def _check(self, pack: int, start: int) -> Step:
@@ -230,14 +227,10 @@ class _Run:
 
     async def _save(self, cursor: bytes) -> None:
         """Note how far it is; first mark whom it hurts, in one look through all extents."""
-        await self._mark_hurt()
+        await self._quarantine.mark_hurt()
         value = keys.u64(self._pass) + cursor if cursor else b""
         await self._works.writer.write(partial(_write_cursor, value=value))
         self._saved = trio.current_time()
-
-    async def _mark_hurt(self) -> None:
-        news, self._news = self._news, []
-        await self._quarantine.mark_hurt(news)
 
     async def _look(self, look: Callable[[View], Any]) -> Any:  # noqa: ANN401 - what `look` returns
         return await trio.to_thread.run_sync(self._works.environment.read, look)

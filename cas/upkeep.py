@@ -22,7 +22,7 @@ from index.changes import MarkDamaged
 from index.errors import IndexFault
 from index.records import Place
 
-LOOK_SECONDS: Final = 60.0  # between looks whether a scrub is due
+LOOK_SECONDS: Final = 60.0  # between looks whether a scrub is due, and at what is damaged
 
 _log = logging.getLogger("orlop.upkeep")
 
@@ -61,6 +61,7 @@ class Upkeep:
         return (
             self.keep_reporting,
             self.keep_mending,
+            self.keep_looking,
             partial(self.keep_collecting, collecting),
             partial(self.keep_scrubbing, scrubbing, rate),
         )
@@ -70,11 +71,18 @@ class Upkeep:
         await keep_reporting(self._works.packs, self._works.environment, self.believe)
 
     async def keep_mending(self) -> None:
-        """Mend when something changed that may help, and look again at what is damaged."""
+        """Mend when something changed that may help."""
+        while True:
+            await self.mender.wait_woken()
+            await self._go_on(self._mend)
+
+    async def keep_looking(self) -> None:
+        """Each minute look again at some of what is damaged: a disk may be back."""
         await self._go_on(self.quarantine.resume)
         while True:
-            await self._go_on(self._mend)
-            await self.mender.wait_woken()
+            await self._go_on(self._look_again)
+            self.mender.wake()
+            await trio.sleep(LOOK_SECONDS)
 
     async def keep_collecting(self, every: float) -> None:
         """Collect every so many seconds; 0: never."""
@@ -99,8 +107,11 @@ class Upkeep:
             _log.warning("maintenance ended early: %s", error)
 
     async def _mend(self) -> None:
-        self._looked = await self.quarantine.look_again(self._looked)
         await self.mender.mend()
+
+    async def _look_again(self) -> None:
+        await self.quarantine.mark_hurt()
+        self._looked = await self.quarantine.look_again(self._looked)
 
     async def _collect(self) -> None:
         async for _ in self._collector.run(Collect(is_thorough=False)):

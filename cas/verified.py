@@ -110,14 +110,17 @@ class Verified:
                     return max(start, region * REGION)
         return stop
 
-    def ensure(self, start: int, stop: int, chunks: Chunks) -> None:
+    def ensure(
+        self, start: int, stop: int, chunks: Chunks, is_gone: Callable[[], bool] = lambda: True
+    ) -> None:
         """Read in and check every chunk that overlaps `start` to `stop` and is not ready; blocks.
 
         A range without chunk rows belongs to an object that was deleted while it is read: its
         bytes are still those of the open descriptor, and nothing is left to check them against.
+        Or the object lies elsewhere now, as it was damaged here: `is_gone` says which.
 
         Raises:
-            Damaged: a chunk is not what was stored, or the file is too short for it.
+            Damaged: a chunk is not what was stored, or the file is too short for it; or that.
         """
         if self.ready_to(start, stop) >= stop:
             return
@@ -125,7 +128,10 @@ class Verified:
             ready = self.ready_to(start, stop)
             if ready >= stop:
                 return
-            for run in _runs(chunks(self._pack, ready, stop)):
+            runs = _runs(chunks(self._pack, ready, stop))
+            if not _cover(runs, ready, stop) and not is_gone():
+                raise Damaged(f"pack {self._pack:016x}", "what was read lies elsewhere now: again")
+            for run in runs:
                 self._check(run)
 
     def close(self) -> None:
@@ -165,6 +171,8 @@ class Verified:
                 self._ranges.remove(region * REGION, (region + 1) * REGION)
         self._ranges.remove(first, last)
         if self._pages.resident_to(first, last) < last:
+            # Somebody may announce between our look and our own announcement, which hides that.
+            self._ranges.remove(regions.start * REGION, regions.stop * REGION)
             found = dict.fromkeys(regions, self._fence.announce(self._pack, first, last))
         self._tokens |= found
         return found
@@ -240,6 +248,14 @@ class _Window:
             if not found:
                 return
             self._end += found
+
+
+def _cover(runs: Sequence[Sequence[tuple[int, ChunkAt]]], start: int, stop: int) -> bool:
+    """Whether chunks that lie side by side cover `start` to `stop`."""
+    if len(runs) != 1:
+        return False
+    last, row = runs[0][-1]
+    return runs[0][0][0] <= start and last + row.length >= stop
 
 
 def _runs(chunks: Sequence[tuple[int, ChunkAt]]) -> list[list[tuple[int, ChunkAt]]]:

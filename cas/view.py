@@ -50,7 +50,8 @@ class LocalView(View):
                 raise Damaged(str(digest), "its bytes in the index are not what was stored")
             return InlineBlob(content)
         runs = list(self.iter_extents_over(row.id, start, row.size if stop is None else stop))
-        blob = PackBlob(self._packs, row.size, runs)
+        is_gone = partial(self._packs.is_gone, digest.key, row.id)
+        blob = PackBlob(self._packs, row.size, runs, is_gone)
         missing = blob.hold()
         if missing:
             raise _PacksNotOpen(missing)
@@ -69,7 +70,11 @@ def packs_of(root: Path, environment: Environment) -> Packs:
     def chunks(pack: int, start: int, stop: int) -> list[tuple[int, ChunkAt]]:
         return environment.read(lambda v: list(v.iter_chunks_over(pack, start, stop)))
 
-    return Packs(root, chunks)
+    def is_gone(digest: bytes, object_id: int) -> bool:
+        row = environment.read(lambda v: v.object(digest))
+        return row is None or row.id == object_id
+
+    return Packs(root, chunks, is_gone)
 
 
 def read(environment: Environment, packs: Packs, look: Callable[[View], T]) -> T:

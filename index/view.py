@@ -191,6 +191,11 @@ class View:
         for key, value in self.scan("edge", prefix):
             yield key[len(prefix) :], value[0]
 
+    def edge(self, image: bytes, parent: bytes, child: bytes) -> int | None:
+        """The kind of a manifest's edge to `child`; None: it has none."""
+        value = self.get("edge", image + parent + child)
+        return None if value is None else value[0]
+
     def iter_parents(self, image: bytes, child: bytes) -> Iterator[bytes]:
         """Manifests of the image that need `child`."""
         prefix = image + child

@@ -84,6 +84,7 @@ def iter_pack(run: Run, extent: Extent) -> Iterator[bytes]:
     except FileNotFoundError:
         raise BytesLost(extent.pack) from None
     try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # nothing beside what is announced
         done = 0
         while done < extent.length:
             part = _read(descriptor, min(_STEP, extent.length - done), extent.offset + done)

@@ -6,6 +6,7 @@ again only then, and that mends it.
 """
 
 from http import HTTPStatus
+from itertools import islice
 from typing import Final
 
 from cas.digest import Digest
@@ -24,13 +25,14 @@ from frontend.errors import API_VERSION
 from frontend.registry.replies import INERT
 from frontend.registry.site import Site
 from index.changes import EdgeKind, ImageName
-from index.damage import has_hurt, is_hurt
+from index.damage import has_hurt, is_hurt, iter_hurt
 from index.records import Link, Object
 
 Headers = tuple[tuple[str, str], ...]
 
 _FOREVER: Final = ("Cache-Control", "max-age=31536000, immutable")  # a digest's bytes never change
 _REVALIDATE: Final = ("Cache-Control", "no-cache")  # a tag may move at any moment
+_FEW: Final = 100  # objects that are hurt
 _CHILD: Final = EdgeKind.CHILD
 _OCTETS: Final = "application/octet-stream"
 
@@ -100,10 +102,13 @@ def has_hurt_blob(view: View, image: bytes, digest: Digest) -> bool:
 
     An index is not hurt by its manifests: the other platforms can be pulled.
     """
-    if not view.entries("damage"):
-        return False
-    blobs = (child for child, kind in view.iter_children(image, digest.key) if kind != _CHILD)
-    return any(has_hurt(view, image, blob) for blob in blobs)
+    few = list(islice(iter_hurt(view), _FEW + 1)) if view.entries("damage") else []
+    if len(few) <= _FEW:  # almost always fewer than a manifest has children
+        kinds = ((row.name, view.edge(image, digest.key, row.name)) for _, row in few)
+        children = ((child, kind) for child, kind in kinds if kind is not None)
+    else:
+        children = ((child, kind) for child, kind in view.iter_children(image, digest.key))
+    return any(kind != _CHILD and has_hurt(view, image, child) for child, kind in children)
 
 
 def _resolve(image: bytes, reference: Digest | str, view: View) -> Digest | None:

@@ -274,19 +274,21 @@ def place_of_chunk_in(store, digest) -> tuple[int, int]:
     return store.read(lambda view: place_of_chunk(view, digest))
 
 
-async def test_a_disk_that_comes_back_needs_nobody(store, tmp_path):
-    digest = await push(store, CONTENT)
-    path = layout.pack_path(tmp_path, place_of(store, digest)[0])
-    path.rename(tmp_path / "away")
-    await scrub(store)
-    assert hurt(store) == {str(digest)}
-    (tmp_path / "away").rename(path)
+async def test_a_disk_that_comes_back_needs_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr("cas.upkeep.LOOK_SECONDS", 0.05)
+    async with open_store(tmp_path) as store:
+        await prepare(store)
+        digest = await push(store, CONTENT)
+        path = layout.pack_path(tmp_path, place_of(store, digest)[0])
+        path.rename(tmp_path / "away")
+        await scrub(store)
+        assert hurt(store) == {str(digest)}
+        (tmp_path / "away").rename(path)
 
-    store.upkeep.mender.wake()
-    await until(lambda: not hurt(store))
+        await until(lambda: not hurt(store))
 
-    assert marked(store) == {}
-    assert pull(store, digest) == CONTENT
+        assert marked(store) == {}
+        assert pull(store, digest) == CONTENT
 
 
 async def test_bytes_appended_meanwhile_are_in_no_pack_that_is_replaced(store, tmp_path):

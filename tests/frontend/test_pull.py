@@ -317,7 +317,7 @@ async def test_what_only_another_image_has_hurts_nobody_else(world):
 
 
 async def test_to_look_for_damage_costs_no_step_while_there_is_none(world, monkeypatch):
-    """And what an answer costs with some elsewhere: a row for each child, but no scan for it."""
+    """And with some elsewhere: what is hurt, and not what the manifest needs, is walked."""
     blobs = [await world.put_blob(APP, LARGE + bytes([number])) for number in range(5)]
     entries = [{"mediaType": "a/b", "digest": str(each), "size": len(LARGE) + 1} for each in blobs]
     await world.put_manifest(APP, image_bytes(layers=entries), "v1")
@@ -331,8 +331,10 @@ async def test_to_look_for_damage_costs_no_step_while_there_is_none(world, monke
     await damage_chunk(world, await world.put_blob(SECRET, LARGE[::-1]))
 
     assert sound[:3] == [0, 0, 0]
-    children = len(blobs) + 1
-    assert steps() == [children + 1, children + 1, 0, sound[3]]
+    assert steps() == [2, 2, 0, sound[3]]
+    monkeypatch.setattr(pull, "_FEW", 0)  # many are hurt: rather the manifest's children
+    assert steps()[:2] == [len(blobs) + 3] * 2
+    monkeypatch.undo()
     monkeypatch.setattr(pull, "is_hurt", lambda *_: False)
     monkeypatch.setattr(pull, "has_hurt_blob", lambda *_: False)
     assert steps() == sound
