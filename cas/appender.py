@@ -71,6 +71,7 @@ class Appender:
     ) -> None:
         self._root = root
         self._pins = pins
+        self._fence = Fence(root)
         self._pack, self._length, self._next = active
         self._activate = activate
         self._ready, self._requests = trio.open_memory_channel[_Request](MAX_WAITING)
@@ -183,7 +184,7 @@ class Appender:
             if os.fstat(descriptor).st_size < self._length:
                 raise _PackLost(self._pack)  # to append would hide that behind a hole
             # To write behind bytes on the same page reads these in, if memory has lost them.
-            Fence(self._root).announce(self._pack, max(0, self._length - 1), self._length + 1)
+            self._fence.announce(self._pack, max(0, self._length - 1), self._length + 1)
             for request in group:
                 self._copy(request, descriptor)
             os.fdatasync(descriptor)  # never retried: an error here ends the process
