@@ -8,8 +8,8 @@ import trio
 
 from cas.digest import Digest
 from cas.errors import DigestMismatch, ObjectTooLarge
-from cas.ingest import hash_file
-from cas.session import Session
+from cas.uploads.ingest import hash_file
+from cas.uploads.session import Session
 from index.changes import PutObject
 
 MAX_OBJECT: Final = 16 << 20  # bytes of one inline object; the front end's manifest limit is lower

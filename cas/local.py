@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas import fsck, layout, recovery, staging, view
+from cas import layout, recovery, view
 from cas.appender import Appender
 from cas.checking import check_content, hash_again
+from cas.checks import fsck
 from cas.digest import Digest
 from cas.errors import (
     BlobUnknown,
@@ -24,15 +25,16 @@ from cas.errors import (
 )
 from cas.failing import Failing
 from cas.harm import Damage
+from cas.maintenance.upkeep import Upkeep
 from cas.packs import Packs
 from cas.pins import Pins
 from cas.placing import Placer, Staged, Terms
 from cas.reports import reports_of
-from cas.session import Session
-from cas.sessions import REST, Sessions
 from cas.stats import Stats, stats
 from cas.tasks import background, together
-from cas.upkeep import Upkeep
+from cas.uploads import staging
+from cas.uploads.session import Session
+from cas.uploads.sessions import REST, Sessions
 from cas.verbs import (
     Adopt,
     Fsck,

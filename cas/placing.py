@@ -16,10 +16,11 @@ from typing import Final
 
 import trio
 
-from cas import layout as names, packs, staging
-from cas.chunking import ChunkList
+from cas import layout as names, packs
 from cas.digest import Digest
 from cas.errors import Busy
+from cas.uploads import staging
+from cas.uploads.chunking import ChunkList
 from cas.works import Works
 from index import keys
 from index.apply import apply

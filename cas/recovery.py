@@ -10,9 +10,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from cas import layout, packs, staging
+from cas import layout, packs
 from cas.appender import ActivePack, create_pack
 from cas.errors import Damaged
+from cas.uploads import staging
 from index import keys
 from index.environment import Environment, sync_directory
 from index.placement import activate_pack, dismantle_slice, give_up_build, is_live

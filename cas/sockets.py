@@ -1,6 +1,6 @@
 """Unix sockets of one machine: names that fit, and who is at the other end.
 
-run/daemon.sock             the verbs, for workers (`cas.daemon`, `cas.client`)
+run/daemon.sock             the verbs, for workers (`cas.remote.daemon`, `cas.remote.client`)
 """
 
 import os

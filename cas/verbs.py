@@ -1,8 +1,8 @@
 """The seven verbs by which everything above reaches bytes and references.
 
-Two implementations stand behind them: `cas.local` in process, and `cas.client` in a worker, over a
-Unix socket to `cas.daemon`. `tests/conformance` holds one suite for all. Neither LMDB nor file
-descriptors appear here.
+Two implementations stand behind them: `cas.local` in process, and `cas.remote.client` in a worker,
+over a Unix socket to `cas.remote.daemon`. `tests/conformance` holds one suite for all. Neither LMDB
+nor file descriptors appear here.
 """
 
 from abc import ABC, abstractmethod

@@ -9,7 +9,7 @@ import trio
 from cas.appender import Appender
 from cas.packs import Packs
 from cas.pins import Pins
-from cas.sessions import Sessions
+from cas.uploads.sessions import Sessions
 from index.environment import Environment
 from index.ledger import Clock
 from index.writer import Writer

@@ -5,14 +5,14 @@ from pathlib import Path
 import trio
 
 from cas.checks.drift import Described
+from cas.checks.repair import Repaired, repair
 from cas.digest import Digest
-from cas.repair import Repaired, repair
 from frontend.domain.faults import ManifestInvalid
 from frontend.domain.manifests import parse_manifest
 
 
 def run(data: Path) -> Repaired:
-    """Mend the data directory; see `cas.repair.repair`, also for what it raises."""
+    """Mend the data directory; see `cas.checks.repair.repair`, also for what it raises."""
     return trio.run(repair, data, describe)
 
 

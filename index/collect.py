@@ -2,7 +2,7 @@
 
 What a row waits for is looked at again in the transaction that takes it: whatever was referred to
 meanwhile has no garbage row any more, and a push in the same instant comes before or after it.
-Nothing is scanned but what is due. Packs are `cas.reclaim`'s.
+Nothing is scanned but what is due. Packs are `cas.maintenance.reclaim`'s.
 """
 
 from collections.abc import Iterator

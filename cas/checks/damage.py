@@ -1,4 +1,4 @@
-"""What is known to be damaged: its rows, not the bytes. `cas.scrubber` looks at those."""
+"""What is known to be damaged: its rows; `cas.maintenance.scrubber` looks at the bytes."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def rows(run: Run) -> Iterator[Drift]:
 
 
 def _is_hurt(run: Run, place: Place, damage: Damage) -> bool:
-    """It may be sound by now: `cas.mending` looks each minute."""
+    """It may be sound by now: `cas.maintenance.mending` looks each minute."""
     row = run.view.object(damage.name)
     return row is not None and row.id == place.offset
 

@@ -35,7 +35,7 @@ def backup(
     verify
         Read what the folder has as well, and copy again what is damaged.
     """
-    from cas.backup import back_up
+    from cas.backup.back_up import back_up
 
     place = data_directory(data)
     with _progress() as tell:
@@ -66,7 +66,7 @@ def restore(
     allow_damage
         Of a damaged backup, restore what is sound.
     """
-    from cas.restore import restore as restore_backup
+    from cas.backup.restore import restore as restore_backup
 
     place = data_directory(data)
     with _progress() as tell:
@@ -84,9 +84,9 @@ def restore(
 
 def _try(act: Callable[[], T]) -> T:
     """Run `act`; what can go wrong is told in words."""
-    from cas.backup_folder import BackupRefused
+    from cas.backup.folder import BackupRefused
+    from cas.backup.restore import BackupDamaged
     from cas.errors import CasError
-    from cas.restore import BackupDamaged
     from index.errors import IndexFault
 
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import trio
 
-from cas.daemon import serve_store
 from cas.local import open_store
+from cas.remote.daemon import serve_store
 from cas.sockets import DAEMON_SOCKET
 from frontend.bootstrap import prepare
 from frontend.greeting import FirstStart

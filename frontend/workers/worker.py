@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from cas.client import connect_store
+from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 from frontend import resources
 from frontend.server.binding import Bound

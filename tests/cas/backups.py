@@ -10,10 +10,10 @@ from pathlib import Path
 import trio
 
 from cas import appender, layout, placing
-from cas.backup import BackupReport, back_up
+from cas.backup.back_up import BackupReport, back_up
+from cas.backup.restore import restore
 from cas.digest import Digest
 from cas.local import open_store
-from cas.restore import restore
 from index import placement
 from index.changes import EdgeKind, Link, PutManifest, PutObject, SetTag, Unlink
 from index.environment import open_environment

@@ -4,7 +4,7 @@ import pytest
 
 from cas import layout
 from cas.local import open_store
-from cas.sessions import Sessions
+from cas.uploads.sessions import Sessions
 from tests.cas.backups import Site, shrink
 from tests.cas.pushing import noise, prepare, push
 from tests.cas.staging_area import SECRET

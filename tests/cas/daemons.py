@@ -13,9 +13,9 @@ from pathlib import Path
 
 import trio
 
-from cas.client import connect_store
-from cas.daemon import serve_store
 from cas.local import StoreSettings, open_store
+from cas.remote.client import connect_store
+from cas.remote.daemon import serve_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 
 ROOT = Path(__file__).parents[2]

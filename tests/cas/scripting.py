@@ -5,10 +5,10 @@ from pathlib import Path
 
 import trio
 
-from cas import wire
-from cas.channel import Channel, Hangup
-from cas.client import connect_store
 from cas.local import StoreSettings
+from cas.remote import wire
+from cas.remote.channel import Channel, Hangup
+from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from tests.cas.daemons import listening
 

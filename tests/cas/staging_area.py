@@ -1,7 +1,7 @@
 """What tests of sessions share; the fixture `idle` is their `Sessions`."""
 
 from cas.digest import Digest
-from cas.sessions import Sessions
+from cas.uploads.sessions import Sessions
 from tests.cas.pushing import OWNER
 
 SECRET = bytes(32)

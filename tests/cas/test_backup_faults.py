@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from cas import layout
-from cas.backup import back_up
-from cas.backup_folder import BackupRefused
+from cas.backup.back_up import back_up
+from cas.backup.folder import BackupRefused
 from cas.digest import Digest
 from cas.errors import StoreFailed
 from cas.keeping import taking_packs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from cas.backup_folder import BackupRefused, State, open_for_backup, open_for_restore, refusing_full
+from cas.backup.folder import BackupRefused, State, open_for_backup, open_for_restore, refusing_full
 from index.errors import NoSpace
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden" / "backup-v1.json").read_text())

@@ -7,9 +7,9 @@ import stat
 
 import pytest
 
-from cas import backup_folder
-from cas.backup import back_up
-from cas.backup_folder import BackupRefused, open_for_backup
+from cas.backup import folder as backup_folder
+from cas.backup.back_up import back_up
+from cas.backup.folder import BackupRefused, open_for_backup
 from tests.cas.backups import (
     KIB,
     Site,

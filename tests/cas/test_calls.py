@@ -3,10 +3,12 @@ from contextlib import suppress
 import pytest
 import trio
 
-from cas import calls, layout, staging, wire
-from cas.client import RemoteUpload
+from cas import layout
 from cas.digest import Digest
 from cas.errors import DaemonAway, ObjectTooLarge, StoreFailed
+from cas.remote import calls, wire
+from cas.remote.client import RemoteUpload
+from cas.uploads import staging
 from cas.verbs import Fsck
 from index.changes import Link, PutObject
 from tests.cas.daemons import listening

@@ -3,8 +3,8 @@ import socket
 import pytest
 import trio
 
-from cas import channel as module, wire
-from cas.channel import Channel, Hangup
+from cas.remote import channel as module, wire
+from cas.remote.channel import Channel, Hangup
 
 
 @pytest.fixture

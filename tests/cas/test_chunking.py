@@ -4,8 +4,8 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings, strategies as st
 
-from cas import chunking
-from cas.chunking import (
+from cas.uploads import chunking
+from cas.uploads.chunking import (
     FOOTER_SIZE,
     MAX_CHUNK,
     MIN_CHUNK,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from cas import layout, staging
+from cas import layout
 from cas.digest import Digest
 from cas.errors import (
     DaemonAway,
@@ -15,6 +15,7 @@ from cas.errors import (
     UploadUnknown,
 )
 from cas.local import StoreSettings
+from cas.uploads import staging
 from cas.verbs import Adopt
 from index.changes import Link
 from index.errors import IndexFailed

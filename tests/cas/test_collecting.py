@@ -5,9 +5,10 @@ from contextlib import aclosing
 import trio
 import trio.lowlevel
 
-from cas import appender, collector, reclaim
+from cas import appender
 from cas.digest import Digest
 from cas.local import StoreSettings, open_store
+from cas.maintenance import collector, reclaim
 from cas.verbs import Adopt, Collect, Collected
 from index.changes import Link, SetTag, Unlink
 from index.errors import ExpectationsFailed, TargetMissing

@@ -4,12 +4,13 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from cas import channel as channels, daemon, layout, wire
-from cas.calls import Calls
-from cas.channel import Channel, Hangup
-from cas.daemon import serve_store
+from cas import layout
 from cas.digest import Digest
 from cas.errors import BlobUnknown, DaemonAway, StoreFailed, UploadUnknown
+from cas.remote import channel as channels, daemon, wire
+from cas.remote.calls import Calls
+from cas.remote.channel import Channel, Hangup
+from cas.remote.daemon import serve_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 from index.changes import PutObject
 from tests.cas.daemons import listening

@@ -19,7 +19,11 @@ from tests.cas.damaging import CONTENT, flip, place_of, resident
 from tests.cas.pushing import noise, prepare, pull, push
 
 ROOT = Path(__file__).parents[2]
-BACKUP = "from pathlib import Path; from cas.backup import back_up; back_up(Path({!r}), Path({!r}))"
+BACKUP = """
+from pathlib import Path
+from cas.backup.back_up import back_up
+back_up(Path({!r}), Path({!r}))
+"""
 
 
 async def by_another_reader(store, root, digest) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cas import layout
-from cas.chunking import ChunkList, new_cutter
+from cas.uploads.chunking import ChunkList, new_cutter
 from cas.verbs import Owner
 from index.changes import ImageName
 from index.lock import hold_directory

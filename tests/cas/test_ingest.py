@@ -6,9 +6,9 @@ import trio
 from blake3 import blake3
 from hypothesis import given, settings, strategies as st
 
-from cas.chunking import OPAQUE_CHUNK
 from cas.digest import Digest
-from cas.ingest import SEGMENT, Desk, Ingest, hash_file
+from cas.uploads.chunking import OPAQUE_CHUNK
+from cas.uploads.ingest import SEGMENT, Desk, Ingest, hash_file
 from tests.cas.pushing import GZIP, noise
 from tests.cas.seekable import estargz_footer, zstd_chunked_footer
 

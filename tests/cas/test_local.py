@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cas import chunking, layout, placing
+from cas import layout, placing
 from cas.digest import Digest, new_hash
 from cas.errors import StorageFull, UploadUnknown
 from cas.local import StoreSettings, open_store
+from cas.uploads import chunking
 from index.changes import Link
 from tests.anomaly import counted
 from tests.cas.pushing import (

@@ -275,7 +275,7 @@ def place_of_chunk_in(store, digest) -> tuple[int, int]:
 
 
 async def test_a_disk_that_comes_back_needs_nobody(tmp_path, monkeypatch):
-    monkeypatch.setattr("cas.upkeep.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("cas.maintenance.upkeep.LOOK_SECONDS", 0.05)
     async with open_store(tmp_path) as store:
         await prepare(store)
         digest = await push(store, CONTENT)

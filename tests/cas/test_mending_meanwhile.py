@@ -5,7 +5,7 @@ import trio
 
 from cas.errors import Damaged
 from cas.local import open_store
-from cas.quarantine import Quarantine
+from cas.maintenance.quarantine import Quarantine
 from index.errors import NoSpace
 from index.records import Place
 from tests.cas import pages

@@ -90,7 +90,7 @@ async def test_a_small_new_blob_is_appended_to_the_active_pack(store, small):
 async def test_a_blob_is_adopted_when_three_quarters_of_it_are_new(
     store, small, monkeypatch, known, is_adopted
 ):
-    monkeypatch.setattr("cas.chunking.OPAQUE_CHUNK", 50_000)
+    monkeypatch.setattr("cas.uploads.chunking.OPAQUE_CHUNK", 50_000)
     parts = [GZIP + noise(49_996, seed) for seed in range(100)]
     await push(store, b"".join(parts[:known]), Owner(OTHER, "admin"))
     digest = await push(store, b"".join(parts))

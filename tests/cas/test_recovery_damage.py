@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cas import layout
+from cas.checks.repair import repair
 from cas.errors import Damaged
 from cas.local import open_store
-from cas.repair import repair
 from frontend.repairing import describe
 from index import keys
 from index.environment import open_environment

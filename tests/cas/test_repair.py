@@ -11,11 +11,12 @@ import pytest
 import trio
 from hypothesis import Phase, given, settings, strategies as st
 
-from cas import fsck, layout, repair as module
+from cas import layout
+from cas.checks import fsck, repair as module
+from cas.checks.repair import repair
 from cas.digest import Digest
 from cas.errors import Damaged
 from cas.local import open_store
-from cas.repair import repair
 from frontend.repairing import describe
 from index import keys
 from index.environment import Environment, open_environment
@@ -280,7 +281,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import trio
-from cas import repair as module
+from cas.checks import repair as module
 from frontend.repairing import describe
 from index.environment import Environment
 

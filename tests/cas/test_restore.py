@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from cas import layout, recovery
-from cas.backup import back_up
-from cas.backup_folder import BackupRefused
+from cas.backup.back_up import back_up
+from cas.backup.folder import BackupRefused
+from cas.backup.restore import BackupDamaged, restore
 from cas.digest import Digest
 from cas.errors import Damaged
 from cas.local import open_store
-from cas.restore import BackupDamaged, restore
 from index import keys
 from index.environment import open_environment
 from index.errors import DirectoryHeld, IndexFault

@@ -6,11 +6,12 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from cas import layout, rehash, scrubber, upkeep
+from cas import layout
 from cas.digest import Digest
 from cas.errors import Damaged
 from cas.local import StoreSettings, open_store
-from cas.scrubber import pause
+from cas.maintenance import rehash, scrubber, upkeep
+from cas.maintenance.scrubber import pause
 from cas.verbs import Progress, Scrub, Scrubbed
 from index.changes import Link, PutObject
 from tests.cas.collecting import AT_ONCE, collect, push_idle
@@ -341,7 +342,7 @@ async def test_scrub_finds_nothing_false_while_packs_are_rewritten_and_unlinked(
 
 
 def test_the_report_is_what_the_wire_carries():
-    from cas import wire
+    from cas.remote import wire
 
     report = Scrubbed(packs=1, damaged=("pack 1: needed by nothing",), is_resumed=True)
 

@@ -6,10 +6,11 @@ import time
 import pytest
 import trio
 
-from cas import layout, sessions, staging
+from cas import layout
 from cas.digest import Digest
 from cas.errors import Busy, Damaged, StorageFull, UploadSealed, UploadUnknown
-from cas.sessions import Sessions
+from cas.uploads import sessions, staging
+from cas.uploads.sessions import Sessions
 from tests.anomaly import cancelled_everywhere, replaced
 from tests.cas.pushing import OWNER, files, noise
 from tests.cas.staging_area import SECRET, begin, seal_and_finish

@@ -5,10 +5,11 @@ import fcntl
 import pytest
 import trio
 
-from cas import layout, sessions, staging
+from cas import layout
 from cas.digest import Digest
 from cas.errors import UploadUnknown
-from cas.sessions import Sessions
+from cas.uploads import sessions, staging
+from cas.uploads.sessions import Sessions
 from cas.verbs import Owner
 from tests.cas.pushing import OTHER, OWNER, files, noise
 from tests.cas.staging_area import SECRET, begin, seal_and_finish

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cas import staging
 from cas.errors import (
     Busy,
     Damaged,
@@ -17,6 +16,7 @@ from cas.errors import (
     UploadSealed,
     UploadUnknown,
 )
+from cas.uploads import staging
 from tests.anomaly import counted, replaced
 
 

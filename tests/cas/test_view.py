@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
-from cas import appender, chunking, layout, packs
+from cas import appender, layout, packs
 from cas.errors import Busy, Damaged
 from cas.packs import Packs
+from cas.uploads import chunking
 from cas.view import MAX_MISSES
 from index import keys
 from index.records import Extent

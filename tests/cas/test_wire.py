@@ -6,11 +6,12 @@ from typing import get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from cas import errors, wire
+from cas import errors
 from cas.digest import Digest
 from cas.errors import CasError, ObjectTooLarge
+from cas.remote import wire
+from cas.remote.wire import FrameInvalid, Frames
 from cas.verbs import Adopt, Owner, Progress, Report, StoreChange
-from cas.wire import FrameInvalid, Frames
 from index import errors as index_errors
 from index.changes import Expectation, ImageName
 from index.errors import IndexFault
@@ -225,7 +226,7 @@ def test_what_does_not_fit_a_frame_is_not_sent():
 
 
 def test_the_shape_is_the_same_in_every_process():
-    program = "from cas import wire; print(wire.SHAPE, end='')"
+    program = "from cas.remote import wire; print(wire.SHAPE, end='')"
     other = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -18,9 +18,9 @@ from pathlib import Path
 import trio
 
 from cas import packs, view
-from cas.client import connect_store
 from cas.digest import Digest
 from cas.errors import BlobUnknown, Damaged
+from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from index.changes import INLINE_LIMIT
 from index.records import Object

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from cas.client import connect_store
 from cas.digest import Digest
 from cas.errors import DaemonAway, UploadUnknown
+from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from tests.cas.daemons import Daemons
 from tests.cas.pushing import OWNER, drift, noise, prepare, pull, push

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from cas import appender, placing, reclaim
+from cas import appender, placing
 from cas.local import open_store
+from cas.maintenance import reclaim
 from index.changes import Unlink
 from tests.cas.collecting import AT_ONCE, collect, push_idle, push_manifest
 from tests.cas.pushing import IMAGE, drift, noise, prepare

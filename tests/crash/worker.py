@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from cas.client import connect_store
+from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from tests.cas.pushing import OWNER, noise
 

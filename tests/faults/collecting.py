@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cas import layout, reclaim
+from cas import layout
+from cas.maintenance import reclaim
 from cas.verbs import Collect, Collected, Store
 from index import keys
 from index.records import GarbageKind

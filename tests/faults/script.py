@@ -25,9 +25,10 @@ from typing import Any
 
 import trio
 
-from cas import ingest, layout
+from cas import layout
 from cas.errors import BlobUnknown, CasError, StorageFull, StoreFailed
 from cas.local import StoreSettings, open_store
+from cas.uploads import ingest
 from cas.verbs import Adopt, Owner, Store
 from index.changes import (
     EdgeKind,

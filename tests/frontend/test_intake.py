@@ -8,8 +8,8 @@ import time
 import pytest
 import trio
 
-from cas import staging
-from cas.sessions import Sessions
+from cas.uploads import staging
+from cas.uploads.sessions import Sessions
 from frontend.server import intake
 from frontend.server.wire import Wire
 from tests.anomaly import replaced

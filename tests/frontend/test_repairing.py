@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from cas import fsck, layout
+from cas import layout
+from cas.checks import fsck
 from frontend.main import main
 from index.environment import open_environment
 from index.errors import IndexDamaged

@@ -15,8 +15,8 @@ from datetime import datetime
 import httpx
 import pytest
 
-from cas.noting import UNFINISHED
-from cas.rehash import STEP
+from cas.maintenance.noting import UNFINISHED
+from cas.maintenance.rehash import STEP
 from frontend.main import main
 from frontend.management.problems import Ending
 from tests.frontend.live import ADMIN, Live, digest_of, wait_until

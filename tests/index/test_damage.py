@@ -107,7 +107,7 @@ def test_clearing_brings_back_what_was_before(index):
 
 
 def test_each_of_both_writes_two_rows(index):
-    """Whoever marks a step in one transaction counts on it (`cas.rehash.CHUNKS`)."""
+    """Whoever marks a step in one transaction counts on it (`cas.maintenance.rehash.CHUNKS`)."""
 
     def counted(change) -> int:
         with index.begin() as raw:

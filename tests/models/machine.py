@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from cas import fsck, layout
+from cas import layout
+from cas.checks import fsck
 from index.environment import open_environment
 
 

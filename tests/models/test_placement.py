@@ -13,9 +13,9 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from cas import layout as names
-from cas.chunking import ChunkList
 from cas.digest import Digest
 from cas.placing import Staged, Terms, _Build, _fresh, _layout
+from cas.uploads.chunking import ChunkList
 from index import keys, placement
 from index.changes import StorageExists
 from index.errors import ExpectationsFailed

@@ -12,7 +12,7 @@ import pytest
 
 from cas import layout
 from cas.digest import Digest
-from cas.rehash import STEP
+from cas.maintenance.rehash import STEP
 from index.environment import open_snapshots
 from tests.cas.damaging import flip
 from tests.workers.servers import AUTH, IMAGE, PATIENCE, Server, ask, serving

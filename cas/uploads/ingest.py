@@ -14,7 +14,9 @@ from typing import Final
 
 import trio
 
-from cas.chunking import (
+from cas.digest import Digest, Hash, new_hash
+from cas.tasks import together
+from cas.uploads.chunking import (
     FOOTER_SIZE,
     HEAD_SIZE,
     OPAQUE_CHUNK,
@@ -25,8 +27,6 @@ from cas.chunking import (
     is_seekable,
     new_cutter,
 )
-from cas.digest import Digest, Hash, new_hash
-from cas.tasks import together
 
 _PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _CARRY: Final = OPAQUE_CHUNK  # bytes before a segment, for a chunk that is not finished yet

@@ -24,7 +24,7 @@ from cas import layout
 from cas.copying import Announce, Chunk, end_of, iter_runs
 from cas.errors import Damaged, from_system
 from cas.fence import Fence
-from cas.rehash import find_wrong
+from cas.maintenance.rehash import find_wrong
 from index.environment import sync_directory
 from index.records import Pack
 from index.view import View

@@ -8,13 +8,13 @@ from typing import Final
 
 import trio
 
-from cas.collector import Collector
 from cas.errors import CasError, StoreFailed
-from cas.mending import Mender
+from cas.maintenance.collector import Collector
+from cas.maintenance.mending import Mender
+from cas.maintenance.quarantine import Quarantine
+from cas.maintenance.scrubber import Scrubber
 from cas.placing import Placer
-from cas.quarantine import Quarantine
 from cas.reporting import keep_reporting
-from cas.scrubber import Scrubber
 from cas.tasks import Run
 from cas.verbs import Collect, Scrub, Told
 from cas.works import Works

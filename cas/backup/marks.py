@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from cas.harm import Range
-from cas.rehash import is_sound
+from cas.maintenance.rehash import is_sound
 from index import keys
 from index.damage import HURT, clear_chunk, clear_hurt, iter_lost, mark_chunk, mark_hurt
 from index.environment import Environment

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cas import layout
-from cas.backup_folder import BackupRefused, Folder
+from cas.backup.folder import BackupRefused, Folder
 from cas.copying import Chunk, Piece, end_of, iter_pieces
 from cas.fence import Fence
 from cas.harm import Range

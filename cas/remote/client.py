@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas import layout, staging, view, wire
-from cas.calls import Calls
+from cas import layout, view
 from cas.checking import MAX_OBJECT
 from cas.digest import Digest
 from cas.errors import (
@@ -28,11 +27,14 @@ from cas.errors import (
 from cas.failing import Failing
 from cas.harm import Damage
 from cas.local import StoreSettings
+from cas.maintenance.quarantine import standing
 from cas.packs import Packs
-from cas.quarantine import standing
+from cas.remote import wire
+from cas.remote.calls import Calls
 from cas.reporting import keep_reporting
 from cas.stats import Stats, stats
 from cas.tasks import background
+from cas.uploads import staging
 from cas.verbs import Maintenance, Owner, Peer, StoreChange, Told, Upload, View
 from index.changes import Expectation, ImageName, MarkDamaged, PutObject
 from index.environment import Environment, open_snapshots

@@ -12,13 +12,13 @@ from typing import Final
 
 import trio
 
-from cas import wire
-from cas.channel import Channel, Hangup
 from cas.errors import CasError, DaemonAway, from_system
 from cas.local import LocalStore
-from cas.session import Session
+from cas.remote import wire
+from cas.remote.channel import Channel, Hangup
 from cas.sockets import is_own_peer
 from cas.tasks import background
+from cas.uploads.session import Session
 from index.errors import IndexFault
 
 MAX_CONNECTIONS: Final = 1024  # each holds a descriptor, and at most one frame

@@ -1,7 +1,7 @@
 """Back a data directory up into a folder, beside the server that works on it or without one.
 
 Order: no pack is taken away meanwhile (`cas.keeping`) → a copy of the index, `index.new` → the
-chunks that it knows and the folder lacks, each checked (`cas.backup_packs`) → all synced →
+chunks that it knows and the folder lacks, each checked (`cas.backup.packs`) → all synced →
 `index.new` becomes `index` → packs and ranges that it does not know go. What the folder's old index
 knows is never written over before that, so the folder holds a whole backup at every moment.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cas import backup_folder, layout
-from cas.backup_folder import BackupRefused, Folder, State, open_for_backup, refusing_full
-from cas.backup_packs import HELD, Copier, Known, free_dead
+from cas import layout
+from cas.backup import folder as backup_folder
+from cas.backup.folder import BackupRefused, Folder, State, open_for_backup, refusing_full
+from cas.backup.packs import HELD, Copier, Known, free_dead
 from cas.harm import Damage, harm_of, iter_inline_harm
 from cas.keeping import keeping_packs
 from cas.progress import Progress, Tell, tell_nobody

@@ -16,7 +16,7 @@ import trio
 
 from cas.digest import Digest
 from cas.harm import Damage, Range, images_needing, join, objects_over
-from cas.rehash import CHUNKS, STEP, Step, check_step, forget, is_sound
+from cas.maintenance.rehash import CHUNKS, STEP, Step, check_step, forget, is_sound
 from cas.reports import unknown
 from cas.works import Works
 from index import keys

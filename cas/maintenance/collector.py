@@ -2,8 +2,8 @@
 
 Due garbage is taken in transactions of at most ROWS rows with a rest after each (`index.collect`),
 objects are dismantled chunk by chunk, then packs that lost bytes are unlinked or rewritten
-(`cas.reclaim`). Whatever ends it in between, the next run goes on: all that is left to do stands in
-the index. One run at a time.
+(`cas.maintenance.reclaim`). Whatever ends it in between, the next run goes on: all that is left to
+do stands in the index. One run at a time.
 """
 
 import logging
@@ -18,12 +18,12 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from cas import reclaim
 from cas.errors import Busy
 from cas.keeping import taking_packs
-from cas.noting import Note, noting
-from cas.reclaim import Candidate, CopyDamaged
-from cas.rehearsal import rehearse
+from cas.maintenance import reclaim
+from cas.maintenance.noting import Note, noting
+from cas.maintenance.reclaim import Candidate, CopyDamaged
+from cas.maintenance.rehearsal import rehearse
 from cas.verbs import Collect, Collected, Due, Progress
 from cas.works import Works
 from index import keys

@@ -6,11 +6,11 @@ import trio
 
 from cas import layout
 from cas.errors import Busy, CasError, UploadUnknown
-from cas.ingest import Ingest
+from cas.uploads.ingest import Ingest
 from cas.verbs import Owner, Peer
 
 if TYPE_CHECKING:
-    from cas.sessions import Sessions
+    from cas.uploads.sessions import Sessions
 
 
 class Session:

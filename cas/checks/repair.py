@@ -17,8 +17,8 @@ from typing import Final
 from cas import layout, recovery
 from cas.checks import files
 from cas.checks.drift import MEND_ROWS, Check, Describe, Drift, Listing, Mend, Place, Run
+from cas.checks.fsck import FIRST, THEN
 from cas.errors import Damaged
-from cas.fsck import FIRST, THEN
 from index.environment import Environment, check_file, open_environment
 from index.ledger import Clock
 from index.lock import hold_directory

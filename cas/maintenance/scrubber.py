@@ -1,10 +1,10 @@
 """Scrub: find what is damaged before a reader does, at a bounded rate.
 
 Every pack in the order of ids, then every object that lives in the index. Sound bytes cost one look
-and one read each; what looks wrong is for `cas.quarantine` to settle. How far it is stands in the
-index (`meta`, "scrub") each CURSOR_SECONDS: whatever ends it, the next one goes on there. One run
-at a time; one that nobody asked for makes way for one that somebody did, and that one hurries up
-for the next.
+and one read each; what looks wrong is for `cas.maintenance.quarantine` to settle. How far it is
+stands in the index (`meta`, "scrub") each CURSOR_SECONDS: whatever ends it, the next one goes on
+there. One run at a time; one that nobody asked for makes way for one that somebody did, and that
+one hurries up for the next.
 """
 
 import time
@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from cas.errors import Busy
-from cas.mending import Mender
-from cas.noting import Note, noting
-from cas.quarantine import Quarantine
-from cas.rehash import Step, check_inlines, check_step
+from cas.maintenance.mending import Mender
+from cas.maintenance.noting import Note, noting
+from cas.maintenance.quarantine import Quarantine
+from cas.maintenance.rehash import Step, check_inlines, check_step
 from cas.verbs import Progress, Scrub, Scrubbed
 from cas.works import Works
 from index import keys

@@ -14,11 +14,11 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas import wire
-from cas.channel import Channel, Hangup
 from cas.errors import CasError, DaemonAway
+from cas.remote import wire
+from cas.remote.channel import Channel, Hangup
+from cas.remote.wire import FrameInvalid, Reply, Request
 from cas.sockets import connected_path
-from cas.wire import FrameInvalid, Reply, Request
 
 # Calls under way at once; more wait here, where they cost no descriptors. Followers wait for
 # appends, and appends for the hashers, while neither may hold up a commit: so each have their own.

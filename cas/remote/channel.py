@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from cas.wire import FrameInvalid, Frames, Reply, Request, frame
+from cas.remote.wire import FrameInvalid, Frames, Reply, Request, frame
 
 STALL_SECONDS: Final = 30.0  # without a byte within a frame, either way: the peer is stuck
 _PIECE: Final = 256 << 10  # bytes asked of the socket at once

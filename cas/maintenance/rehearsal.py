@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cas import layout, reclaim, staging
+from cas import layout
 from cas.digest import Digest
+from cas.maintenance import reclaim
+from cas.uploads import staging
 from cas.verbs import Collected, Due
 from index import keys
 from index.collect import iter_due

@@ -15,11 +15,12 @@ from typing import Final, Self
 
 import trio
 
-from cas import layout, staging
+from cas import layout
 from cas.errors import CasError, UploadSealed, UploadUnknown, from_system
-from cas.ingest import SEGMENT, Desk
-from cas.session import Session
 from cas.tasks import background
+from cas.uploads import staging
+from cas.uploads.ingest import SEGMENT, Desk
+from cas.uploads.session import Session
 from cas.verbs import Owner, Peer, Upload
 
 HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and two threads

@@ -14,10 +14,10 @@ from typing import Final, TypeVar
 
 import trio
 
-from cas.chunking import ChunkList
 from cas.digest import Digest
 from cas.errors import Busy
 from cas.placing import Known, Placer
+from cas.uploads.chunking import ChunkList
 from cas.works import Works
 from index.damage import clear_hurt, iter_hurt, iter_lost
 from index.records import Damage

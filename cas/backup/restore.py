@@ -20,12 +20,13 @@ from typing import Final
 import trio
 from blake3 import blake3
 
-from cas import fsck, layout, recovery
-from cas.backup_folder import BackupRefused, Folder, State, open_for_restore, refusing_full
-from cas.backup_packs import HELD
+from cas import layout, recovery
+from cas.backup.folder import BackupRefused, Folder, State, open_for_restore, refusing_full
+from cas.backup.marks import settle_marks
+from cas.backup.packs import HELD
+from cas.checks import fsck
 from cas.copying import RUN, Chunk, end_of, iter_pieces, iter_runs
 from cas.harm import Damage, Range, harm_of, iter_inline_harm
-from cas.marks import settle_marks
 from cas.progress import Progress, Tell, tell_nobody
 from index.environment import Environment, open_environment, sync_directory
 from index.lock import hold_directory

@@ -1,0 +1,1 @@
+"""The store behind a Unix socket: worker processes ask, the daemon does."""

@@ -1,0 +1,1 @@
+"""Uploads on their way: staged as files, hashed and cut into chunks while they grow."""
