@@ -7,22 +7,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 import trio
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from frontend import access_log
-from frontend.domain.faults import BodyTooSlow, SizeInvalid, TooLarge
-from frontend.errors import KNOWN_ERRORS, wire
-from frontend.management.routes import register
+from frontend.management.door import Door
+from frontend.management.problems import KNOWN_PROBLEMS, problem_response
+from frontend.management.routes import management_routes
+from frontend.management.routing import ADMITTED, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.serving import LOCAL_STATE
+from frontend.server.delivery import deliver
 
-# Bytes of a management request: it is read before its credentials, so a stranger can have it held.
-JSON_LIMIT: Final = 64 << 10
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
 
 Send = Callable[[Any], Awaitable[None]]
@@ -44,45 +42,34 @@ class Connection(TrioASGIHTTPConnection):
                 finally:
                     line.user = exchange.user
             else:
-                await self._run_quart(receive, line)
+                headers = join_headers(self.scope["headers"])
+                await self._run_quart(receive, line.send, headers, line)
         finally:
             line.write()
 
-    async def _run_quart(self, receive: Receive, line: "_AccessLine") -> None:
-        """Let Quart answer a request whose body we have read: it would buffer without limit.
+    async def _run_quart(
+        self, receive: Receive, send: Send, headers: Mapping[str, str], line: "_AccessLine"
+    ) -> None:
+        """Let Quart answer a request that was admitted, and whose body we have read.
 
-        A body that the client holds back is asked for only if the request may be acceptable;
-        without it, Quart says why it is not.
+        It would buffer a body without limit. Whoever may not ask is not even asked for one.
         """
-        headers = join_headers(self.scope["headers"])
         body = Body(receive, headers, self.app.registry.settings.http)
-        content = b""
         try:
-            if not body.is_held_back or await self._is_welcome(headers):
-                content = await body.read_all(JSON_LIMIT)
+            admitted = await self.app.door.admit(self.scope, headers)
+            line.user = admitted.principal.name
+            content = await body.read_all(admitted.route.body_limit)
         except ClientGone:
             return
-        except (TooLarge, SizeInvalid, BodyTooSlow) as error:
-            await _refuse(error, body, line.send)
+        except KNOWN_PROBLEMS as error:
+            refusal = problem_response(error, self.scope["method"])
+            await deliver(refusal, body, receive, send)
             return
+        self.scope["state"][ADMITTED] = admitted.principal
         self.scope["headers"] = [
             (name, _HOST if name == b"host" else value) for name, value in self.scope["headers"]
         ]
-        await super().__call__(_Replay(content).receive, line.send)
-        line.user = self.scope.get("state", {}).get("orlop.user", "")
-
-    async def _is_welcome(self, headers: Mapping[str, str]) -> bool:
-        """Whether there is such a route, and an account that asks: what is known without a body."""
-        urls = self.app.url_map.bind("")
-        if not urls.test(self.scope["path"], self.scope["method"]):
-            return False
-        if self.scope.get("state", {}).get(LOCAL_STATE):
-            return True
-        try:
-            principal = await self.app.registry.authenticator.authenticate(headers)
-        except KNOWN_ERRORS:
-            return False
-        return not principal.is_anonymous
+        await super().__call__(_Replay(content).receive, send)
 
 
 class RegistryApp(QuartTrio):
@@ -95,7 +82,9 @@ class RegistryApp(QuartTrio):
         self.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
         self.registry = registry
         self.url_map.merge_slashes = False  # a redirect would go to the Host the client named
-        register(self, registry)
+        routes = management_routes(registry)
+        register(self, routes)
+        self.door = Door(registry, self.url_map, routes)
 
 
 def is_registry_path(raw_path: bytes) -> bool:
@@ -145,20 +134,3 @@ class _AccessLine:
                 self._scope["method"], path, self._status, self._bytes, seconds, self.user
             )
         )
-
-
-async def _refuse(error: Exception, body: Body, send: Send) -> None:
-    """Answer a body that Quart will not see, and close."""
-    status = wire(error).status
-    problem = msgspec.json.encode(
-        {"type": "about:blank", "title": status.phrase, "status": status, "detail": str(error)}
-    )
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(problem)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
-    await send({"type": "http.response.body", "body": problem, "more_body": True})
-    await body.drain()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,6 +1,6 @@
 """Maintenance over the API: collections, checks and scrubs of the store, for administrators."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from functools import partial
@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
-from quart import Response, request
+from quart import Response
 
 from cas.verbs import (
     Collect,
@@ -23,9 +23,9 @@ from cas.verbs import (
     View,
 )
 from frontend.errors import KNOWN_ERRORS
-from frontend.management.callers import Callers
 from frontend.management.problems import Ending, problem
-from frontend.management.replies import body, json, time_text
+from frontend.management.replies import time_text
+from frontend.management.routing import Admin, Asked, Reply, Route
 from frontend.registry.call import Registry
 
 STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
@@ -44,53 +44,115 @@ class Scrubbing(msgspec.Struct, forbid_unknown_fields=True):
     bytes_per_second: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0  # 0: as fast as it goes
 
 
+class Runs(msgspec.Struct, frozen=True):
+    """Whether one runs, and how the last ones ended, the newest first."""
+
+    is_running: bool
+    runs: list[dict[str, object]]
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """A place that is damaged, and the images that it hurts."""
+
+    what: str
+    images: Sequence[str]
+
+
+class Scrubs(msgspec.Struct, frozen=True):
+    """Whether one runs, what is damaged now, and how the last ones ended, the newest first."""
+
+    is_running: bool
+    damaged: list[Damaged]
+    runs: list[dict[str, object]]
+
+
 class Maintenance:
-    """The handlers. Each says first who may call it."""
+    """The handlers."""
 
     def __init__(self, registry: Registry) -> None:
         self._store = registry.store
         self._damaged = registry.damaged
         self._health = registry.health
-        self._callers = Callers(registry)
 
-    async def fsck(self) -> Response:
-        """Administrators. Recounts everything; answers when it is done."""
-        await self._callers.admin("check the store")
-        return await _answer(self._store.maintain(Fsck()))
+    def routes(self) -> tuple[Route, ...]:
+        """The calls, and who may make them."""
+        return (
+            Route(
+                method="POST",
+                path="/api/v1/fsck",
+                access=Admin("check the store"),
+                handler=self.fsck,
+                summary=f"Recount everything; with `Accept: {STREAM}` it tells how far it is.",
+                answer=Report,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/gc",
+                access=Admin("see the collections"),
+                handler=self.show_collections,
+                summary="Whether a collection runs, and the last ones.",
+                answer=Runs,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/gc",
+                access=Admin("collect garbage"),
+                handler=self.collect,
+                summary=f"Free what nothing refers to; `Accept: {STREAM}` as for fsck.",
+                body=Collection,
+                is_body_optional=True,
+                answer=Collected,
+            ),
+            Route(
+                method="GET",
+                path="/api/v1/scrub",
+                access=Admin("see the scrubs"),
+                handler=self.show_scrubs,
+                summary="Whether a scrub runs, the last ones, and what is damaged.",
+                answer=Scrubs,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/scrub",
+                access=Admin("scrub the store"),
+                handler=self.scrub,
+                summary=f"Hash all that is stored; `Accept: {STREAM}` as for fsck.",
+                body=Scrubbing,
+                is_body_optional=True,
+                answer=Scrubbed,
+            ),
+        )
 
-    async def show_collections(self) -> Response:
-        """Administrators. Whether one runs, and how the last ones ended, the newest first."""
-        await self._callers.admin("see the collections")
+    async def fsck(self, asked: Asked) -> Response:
+        """Recount everything; answers when it is done."""
+        return await _answer(asked, self._store.maintain(Fsck()))
+
+    async def show_collections(self, _: Asked) -> Reply:
+        """Show the last ones."""
         runs = self._store.read(partial(_runs, kind="gc"))
-        return json({"is_running": bool(runs) and runs[0]["ended_at"] is None, "runs": runs})
+        return Reply(Runs(bool(runs) and runs[0]["ended_at"] is None, runs))
 
-    async def collect(self) -> Response:
-        """Administrators. Frees what nothing refers to; answers when it is done.
+    async def collect(self, asked: Asked) -> Response:
+        """Free what nothing refers to; answers when it is done.
 
         A run under way is waited for. It goes on to its end also when the client leaves.
         """
-        await self._callers.admin("collect garbage")
-        wanted = await body(Collection) if await request.get_data() else Collection()
-        return await _answer(self._store.maintain(Collect(is_dry=wanted.dry_run)))
+        return await _answer(asked, self._store.maintain(Collect(is_dry=asked.body.dry_run)))
 
-    async def show_scrubs(self) -> Response:
-        """Administrators. Whether one runs, how the last ones ended, and what is damaged now."""
-        await self._callers.admin("see the scrubs")
+    async def show_scrubs(self, _: Asked) -> Reply:
+        """Show the last ones, and what is damaged."""
         runs = self._store.read(partial(_runs, kind="scrub"))
-        damaged = [{"what": each.what, "images": each.images} for each in await self._damaged()]
-        is_running = any(run["ended_at"] is None for run in runs)
-        return json({"is_running": is_running, "damaged": damaged, "runs": runs})
+        damaged = [Damaged(each.what, each.images) for each in await self._damaged()]
+        return Reply(Scrubs(any(run["ended_at"] is None for run in runs), damaged, runs))
 
-    async def scrub(self) -> Response:
-        """Administrators. Hashes all that is stored; answers when it is done.
+    async def scrub(self, asked: Asked) -> Response:
+        """Hash all that is stored; answers when it is done.
 
         It goes on to its end also when the client leaves, without rests once somebody else asks;
         but not when the server is to end.
         """
-        await self._callers.admin("scrub the store")
-        wanted = await body(Scrubbing) if await request.get_data() else Scrubbing()
-        task = Scrub(bytes_per_second=wanted.bytes_per_second)
-        return await _answer(self._while_serving(self._store.maintain(task)))
+        task = Scrub(bytes_per_second=asked.body.bytes_per_second)
+        return await _answer(asked, self._while_serving(self._store.maintain(task)))
 
     async def _while_serving(self, steps: AsyncGenerator[Told, None]) -> AsyncGenerator[Told, None]:
         """What may take hours holds up neither a restart nor a reload.
@@ -105,9 +167,9 @@ class Maintenance:
                     raise Ending
 
 
-async def _answer(steps: AsyncGenerator[Told, None]) -> Response:
+async def _answer(asked: Asked, steps: AsyncGenerator[Told, None]) -> Response:
     """The report; or, for who accepts STREAM, a line of JSON for each thing that is told."""
-    if STREAM in request.headers.get("Accept", ""):
+    if STREAM in asked.headers.get("accept", ""):
         return Response(_lines(steps), content_type=STREAM)
     due: list[Due] = []
     report: dict[str, object] = {}
@@ -118,7 +180,8 @@ async def _answer(steps: AsyncGenerator[Told, None]) -> Response:
                     due.append(told)
                 case Report() | Collected() | Scrubbed():
                     report = asdict(told)
-    return json(report | {"due": due} if due else report)
+    content = msgspec.json.encode(report | {"due": due} if due else report)
+    return Response(content, content_type="application/json")
 
 
 async def _lines(steps: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:

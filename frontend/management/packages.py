@@ -1,20 +1,17 @@
 """Packages: an image's tag, or a manifest without one, as people see and delete them."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
-from quart import Response
 
 from cas.digest import Digest
 from cas.errors import DigestInvalid
 from frontend.domain.faults import FrontendFault
 from frontend.domain.names import parse_name, parse_tag
-from frontend.domain.rights import allowed
-from frontend.management.callers import Callers
-from frontend.management.problems import Forbidden, NotFound
-from frontend.management.replies import body, json
+from frontend.management.problems import NotFound
+from frontend.management.routing import Asked, OnRepository, Reply, Route
 from frontend.registry.call import Registry
 from index.changes import (
     Change,
@@ -46,45 +43,67 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
     items: list[Package]
 
 
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One package of a selection; `reason` says why it was rejected."""
+
+    image: str
+    tag: str | None = None
+    digest: str | None = None
+    reason: str | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """What became of a selection."""
+
+    deleted: list[Outcome]
+    missing: list[Outcome]
+    rejected: list[Outcome]
+
+
 class Packages:
-    """The handlers. Each says first who may call it."""
+    """The handlers."""
 
     def __init__(self, registry: Registry) -> None:
         self._store = registry.store
-        self._callers = Callers(registry)
 
-    async def delete(self, storage: str, name: str) -> Response:
-        """Who may delete in the repository. Each package by itself: what fails is told.
+    def routes(self) -> tuple[Route, ...]:
+        """The calls, and who may make them."""
+        return (
+            Route(
+                method="DELETE",
+                path="/api/v1/repositories/<storage>/<name>/packages",
+                access=OnRepository("delete", "delete in"),
+                handler=self.delete,
+                summary="Delete tags, with manifests that nothing else needs, or manifests.",
+                body=Selection,
+                answer=Deleted,
+            ),
+        )
+
+    async def delete(self, asked: Asked) -> Reply:
+        """Delete each package by itself: what fails is told.
 
         A tag goes now, and its manifest with it unless another tag or an index needs it. The
         manifests that only this one needed, and those that referred to it, go by a collection when
         their grace and lease are over; so do bytes.
         """
-        repository = f"{storage}/{name}"
-        record = await self._deletable(repository)
-        wanted = await body(Selection)
-        outcome: dict[str, list[Any]] = {"deleted": [], "missing": [], "rejected": []}
+        repository = asked.repository
+        record: Repository | None = self._store.read(lambda view: view.repository(repository))
+        if record is None:
+            raise NotFound(f"no repository {repository[:200]} that you may use")
+        outcome = Deleted([], [], [])
         limiter = trio.CapacityLimiter(AT_ONCE)
 
         async def delete_one(package: Package) -> None:
             async with limiter:
                 which, reason = await self._delete(repository, record, package)
-            found = msgspec.to_builtins(package)
-            outcome[which].append(found | {"reason": reason} if reason else found)
+            said = Outcome(package.image, package.tag, package.digest, reason or None)
+            getattr(outcome, which).append(said)
 
         async with trio.open_nursery() as nursery:
-            for package in wanted.items:
+            for package in asked.body.items:
                 nursery.start_soon(delete_one, package)
-        return json(outcome)
-
-    async def _deletable(self, repository: str) -> Repository:
-        principal = await self._callers.account()
-        record: Repository | None = self._store.read(lambda view: view.repository(repository))
-        if record is None or not allowed(principal, "pull", record):
-            raise NotFound(f"no repository {repository[:200]} that you may use")
-        if not allowed(principal, "delete", record):
-            raise Forbidden(f"you may not delete in {repository}")
-        return record
+        return Reply(outcome)
 
     async def _delete(
         self, repository: str, record: Repository, package: Package

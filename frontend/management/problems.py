@@ -1,12 +1,15 @@
 """Errors of the management API: RFC 9457 problems, with the statuses of `frontend.errors`."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
-from quart import Response
+import quart
 from werkzeug.exceptions import HTTPException
 
-from frontend.errors import error_response, wire
+from frontend.domain.message import Response
+from frontend.errors import KNOWN_ERRORS, error_response, wire
 
 
 class Conflict(Exception):
@@ -28,38 +31,46 @@ class Forbidden(Exception):
     """The account may not do this."""
 
 
-def problem(error: Exception) -> Response:
-    """Answer any error a handler raised."""
-    match error:
-        case Conflict():
-            return _problem(HTTPStatus.CONFLICT, str(error))
-        case Forbidden():
-            return _problem(HTTPStatus.FORBIDDEN, str(error))
-        case Ending():
-            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        case NotFound():
-            return _problem(HTTPStatus.NOT_FOUND, str(error))
-        case HTTPException():
-            code = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-            answer = _problem(code, error.description or "")
-            for name, value in error.get_headers():
-                if name == "Allow":
-                    answer.headers[name] = value
-            return answer
-        case _:
-            return _wired(error)
+KNOWN_PROBLEMS: Final = (Conflict, NotFound, Ending, Forbidden, HTTPException, *KNOWN_ERRORS)
+
+_STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
+    Conflict: HTTPStatus.CONFLICT,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    Ending: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotFound: HTTPStatus.NOT_FOUND,
+}
+_KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the registry's answer
 
 
-def _wired(error: Exception) -> Response:
-    answer = wire(error)
-    response = _problem(answer.status, answer.message or str(error))
-    for name, value in error_response(error).headers:
-        if name in ("WWW-Authenticate", "Retry-After", "Allow"):
-            response.headers[name] = value
-    return response
-
-
-def _problem(status: HTTPStatus, detail: str) -> Response:
+def problem_response(error: Exception, method: str = "GET") -> Response:
+    """Answer any error, of a handler or of the door."""
+    status, detail, headers = _said(error)
     body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
     content = msgspec.json.encode(body)
-    return Response(content, int(status), content_type="application/problem+json")
+    fixed = (
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(content))),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+    return Response(status, (*fixed, *headers), () if method == "HEAD" else (content,))
+
+
+def problem(error: Exception) -> quart.Response:
+    """The same as Quart wants it."""
+    made = problem_response(error)
+    content = b"".join(part for part in made.body if isinstance(part, bytes))
+    return quart.Response(content, int(made.status), headers=dict(made.headers))
+
+
+def _said(error: Exception) -> tuple[HTTPStatus, str, tuple[tuple[str, str], ...]]:
+    """Status, detail, and headers of its own."""
+    if type(error) in _STATUS:
+        return _STATUS[type(error)], str(error), ()
+    if isinstance(error, HTTPException):
+        code = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+        own = tuple(each for each in error.get_headers() if each[0] == "Allow")
+        return code, error.description or "", own
+    answer = wire(error)
+    own = tuple(each for each in error_response(error).headers if each[0] in _KEPT)
+    return answer.status, answer.message or str(error), own

@@ -1,0 +1,85 @@
+"""Who may call what of the management API: asked in one place, before a body is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.routing import Map
+
+from cas.verbs import View
+from frontend.access.users import ADMIN
+from frontend.domain.message import ANONYMOUS, Principal
+from frontend.domain.rights import allowed, require_account
+from frontend.management.problems import Forbidden, NotFound
+from frontend.management.routing import Access, Account, Admin, Anybody, OnRepository, Route
+from frontend.registry.call import Registry
+from frontend.server.serving import LOCAL_STATE
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller, and the route that he may take."""
+
+    principal: Principal
+    route: Route
+
+
+class Door:
+    """Lets in whoever may, and says to others why not."""
+
+    def __init__(self, registry: Registry, urls: Map, routes: Sequence[Route]) -> None:
+        self._registry = registry
+        self._urls = urls
+        self._routes = {route.name: route for route in routes}
+
+    async def admit(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Admitted:
+        """Find the route, who asks, and whether he may.
+
+        Raises:
+            werkzeug's HTTPException: there is no such path or method.
+            Unauthorized, TooManyRequests, Forbidden, NotFound
+        """
+        name, place = self._match(scope["path"], scope["method"])
+        route = self._routes[name]
+        principal = ANONYMOUS
+        if not isinstance(route.access, Anybody):
+            principal = await self._identify(scope, headers)
+            self._require(route.access, principal, place)
+        return Admitted(principal, route)
+
+    def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+        found: tuple[str, Mapping[str, str]] = self._urls.bind("").match(path, method)
+        return found
+
+    async def _identify(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Principal:
+        if scope.get("state", {}).get(LOCAL_STATE):
+            return Principal(ADMIN, is_admin=True)
+        principal = await self._registry.authenticator.authenticate(headers)
+        if principal.grants is not None:
+            raise Forbidden("a registry token is for the registry: use the password here")
+        return principal
+
+    def _require(self, access: Access, principal: Principal, place: Mapping[str, str]) -> None:
+        match access:
+            case Account():
+                require_account(principal, self._registry.site.realm)
+            case Admin(to):
+                require_account(principal, self._registry.site.realm)
+                if not principal.is_admin:
+                    raise Forbidden(f"only an administrator may {to}")
+            case OnRepository():
+                self._require_repository(access, principal, f"{place['storage']}/{place['name']}")
+
+    def _require_repository(self, access: OnRepository, principal: Principal, name: str) -> None:
+        def look(view: View) -> tuple[bool, bool]:
+            record = view.repository(name)
+            can_see = allowed(principal, "pull", record)
+            return can_see, can_see and allowed(principal, access.action, record)
+
+        can_see, can_do = self._registry.store.read(look)
+        if not can_do:
+            require_account(principal, self._registry.site.realm)
+        if not can_see:
+            raise NotFound(f"no repository {name[:200]} that you may use")
+        if not can_do:
+            raise Forbidden(f"you may not {access.to} {name}")

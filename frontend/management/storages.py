@@ -1,0 +1,90 @@
+"""Storages: named places for repositories."""
+
+import msgspec
+
+from frontend.domain.faults import NameInvalid
+from frontend.domain.names import is_component
+from frontend.management.problems import Conflict
+from frontend.management.replies import time_text
+from frontend.management.routing import Admin, Asked, Paging, Reply, Route, page_of
+from frontend.registry.call import Registry
+from index.changes import CreateStorage, StorageAbsent
+from index.errors import ExpectationsFailed
+
+
+class NewStorage(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /api/v1/storages`."""
+
+    name: str
+
+
+class StorageShown(msgspec.Struct, frozen=True):
+    """A storage."""
+
+    name: str
+    created_at: str
+
+
+class StoragePage(msgspec.Struct, frozen=True):
+    """A page of storages, in the order of their names."""
+
+    page: int
+    per_page: int
+    total: int
+    items: list[StorageShown]
+
+
+class Storages:
+    """The handlers."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._store = registry.store
+
+    def routes(self) -> tuple[Route, ...]:
+        """The calls, and who may make them."""
+        return (
+            Route(
+                method="GET",
+                path="/api/v1/storages",
+                access=Admin("list storages"),
+                handler=self.list,
+                summary="All storages.",
+                query=Paging,
+                answer=StoragePage,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/storages",
+                access=Admin("create storages"),
+                handler=self.create,
+                summary="Create a storage.",
+                body=NewStorage,
+                answer=StorageShown,
+                status=201,
+            ),
+        )
+
+    async def list(self, asked: Asked) -> Reply:
+        """List all of them."""
+        rows = self._store.read(
+            lambda view: [
+                StorageShown(name, time_text(row.created_at)) for name, row in view.iter_storages()
+            ]
+        )
+        return Reply(page_of(asked.query, rows))
+
+    async def create(self, asked: Asked) -> Reply:
+        """Create one.
+
+        Raises:
+            NameInvalid, Conflict
+        """
+        name = asked.body.name
+        if not is_component(name):
+            raise NameInvalid(name)
+        try:
+            await self._store.commit([CreateStorage(name)], [StorageAbsent(name)])
+        except ExpectationsFailed:
+            raise Conflict(f"storage {name} exists") from None
+        return Reply(StorageShown(name, time_text(self._registry.site.now())))
