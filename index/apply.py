@@ -12,6 +12,8 @@ from index import keys
 from index.changes import (
     Change,
     CreateStorage,
+    DeleteRepository,
+    DeleteStorage,
     DropPackage,
     EdgeKind,
     Expectation,
@@ -25,10 +27,11 @@ from index.changes import (
     PutRepository,
     SetTag,
     Unlink,
+    WithinQuota,
 )
 from index.damage import is_hurt, mark_chunk
 from index.errors import ExpectationsFailed, TargetMissing
-from index.expect import is_met
+from index.expect import is_met, is_within, linked_bytes
 from index.ledger import Clock, Ledger
 from index.placement import let_go
 from index.records import (
@@ -41,6 +44,7 @@ from index.records import (
     Storage,
     Tag,
 )
+from index.repositories import delete_repository, put_repository
 from index.transaction import Transaction
 
 
@@ -52,17 +56,25 @@ def apply(
 ) -> int:
     """Check `expectations` on the state before, apply `changes` in order; returns the revision.
 
+    Quotas are looked at in the end. Whatever is raised, the transaction must be given up.
+
     Raises:
         ExpectationsFailed: all that did not hold.
         TargetMissing: a change names a repository, link or object that is not there.
     """
-    failed = tuple(e for e in expectations if not is_met(transaction, e))
+    quotas = [e for e in expectations if isinstance(e, WithinQuota)]
+    others = (e for e in expectations if not isinstance(e, WithinQuota))
+    failed = tuple(e for e in others if not is_met(transaction, e))
     if failed:
         raise ExpectationsFailed(failed)
+    before = [linked_bytes(transaction, each.repository) for each in quotas]
     commit = Commit(transaction, clock)
     for change in changes:
         commit.apply(change)
     commit.ledger.settle()
+    for quota, was in zip(quotas, before, strict=True):
+        if not is_within(transaction, quota, was):
+            raise ExpectationsFailed((quota,))
     return transaction.bump_revision()
 
 
@@ -138,16 +150,20 @@ class Commit:
         if link is None or row is None:
             raise TargetMissing("link", f"to {change.digest.hex()} in {change.image}")
         for tag in list(self._transaction.iter_tags_of(image.id, change.digest)):
-            self._drop_tag(change.image, tag)
-        self._drop_manifest(change.image, change.digest)
-        self.ledger.drop_link(change.image.path, self._image(change.image), change.digest)
+            self.drop_tag(change.image, tag)
+        self.drop_manifest(change.image, change.digest)
+        self.drop_link(change.image, change.digest)
+
+    def drop_link(self, name: ImageName, digest: bytes) -> None:
+        """Take a link away to which nothing refers any more."""
+        self.ledger.drop_link(name.path, self._image(name), digest)
 
     # --- packages ---
 
     @apply.register
     def _drop_package(self, change: DropPackage) -> None:
         row = self._transaction.tag(self._image(change.image).id, change.tag)
-        self._drop_tag(change.image, change.tag)
+        self.drop_tag(change.image, change.tag)
         if row is not None and self._is_idle_manifest(self._image(change.image).id, row.digest):
             self._drop_family(change.image, row.digest)
 
@@ -212,7 +228,7 @@ class Commit:
             if before.media_type == change.record.media_type:
                 self._ask(image.id, change.digest, before, 0)  # somebody wants it for itself
                 return  # the same bytes: the same edges, the same referrer, the first push's time
-            self._drop_manifest(change.image, change.digest)  # under another type it reads anew
+            self.drop_manifest(change.image, change.digest)  # under another type it reads anew
             image = self._image(change.image)
         key = image.id + change.digest
         self._transaction.put("manifest", key, change.record.encode())
@@ -228,7 +244,8 @@ class Commit:
         self.ledger.put_image(change.image.path, image._replace(manifests=image.manifests + 1))
         self.ledger.use(keys.number(image.id[:4]), manifests=1)
 
-    def _drop_manifest(self, name: ImageName, digest: bytes) -> None:
+    def drop_manifest(self, name: ImageName, digest: bytes) -> None:
+        """Let a digest be a blob and no more; nothing, if it is one."""
         image = self._image(name)
         record = self._transaction.manifest(image.id, digest)
         if record is None:
@@ -236,9 +253,7 @@ class Commit:
         self._ask(image.id, digest, record, 0)
         key = image.id + digest
         for child, _ in list(self._transaction.iter_children(image.id, digest)):
-            self._transaction.delete("edge", key + child)
-            self._transaction.delete("edge_by_child", image.id + child + digest)
-            self.ledger.refer(image.id, child, -1)
+            self.drop_edge(image.id, digest, child)
         if record.subject:
             self._transaction.delete("referrer", _referrer_key(image.id, digest, record))
         self._transaction.delete("manifest", key)
@@ -247,17 +262,23 @@ class Commit:
         self.ledger.put_image(name.path, image._replace(manifests=image.manifests - 1))
         self.ledger.use(keys.number(image.id[:4]), manifests=-1)
 
+    def drop_edge(self, image: bytes, parent: bytes, child: bytes) -> None:
+        """Take one need of a manifest away; only with the manifest itself, or before it."""
+        self._transaction.delete("edge", image + parent + child)
+        self._transaction.delete("edge_by_child", image + child + parent)
+        self.ledger.refer(image, child, -1)
+
     # --- tags ---
 
     @apply.register
     def _set_tag(self, change: SetTag) -> None:
         if change.digest is None:
-            self._drop_tag(change.image, change.tag)
+            self.drop_tag(change.image, change.tag)
             return
         image = self._linked_image(change.image, change.digest)
         before = self._transaction.tag(image.id, change.tag)
         if before is not None and before.digest != change.digest:
-            self._drop_tag(change.image, change.tag)
+            self.drop_tag(change.image, change.tag)
             before, image = None, self._image(change.image)
         row = Tag(digest=change.digest, pushed_at=self._now, pushed_by=change.by)
         self._transaction.put("tag", keys.tag(image.id, change.tag), row.encode())
@@ -266,7 +287,8 @@ class Commit:
             self.ledger.refer(image.id, change.digest, +1)
             self.ledger.put_image(change.image.path, image._replace(tags=image.tags + 1))
 
-    def _drop_tag(self, name: ImageName, tag: str) -> None:
+    def drop_tag(self, name: ImageName, tag: str) -> None:
+        """Take a tag away; what it pointed at stays."""
         image = self._image(name)
         row = self._transaction.tag(image.id, tag)
         if row is None:
@@ -285,25 +307,17 @@ class Commit:
             self._transaction.put("storage", change.name.encode(), row.encode())
 
     @apply.register
+    def _delete_storage(self, change: DeleteStorage) -> None:
+        if not self._transaction.delete("storage", change.name.encode()):
+            raise TargetMissing("storage", change.name)
+
+    @apply.register
     def _put_repository(self, change: PutRepository) -> None:
-        if self._transaction.storage(change.name.partition("/")[0]) is None:
-            raise TargetMissing("storage", str(change.name.partition("/")[0]))
-        before = self._transaction.repository(change.name)
-        if before is None:
-            number = self._transaction.take_number(keys.META_REPOSITORY, 4)
-            created = self._now
-            self._transaction.put("repository_by_id", keys.u32(number), change.name.encode())
-        else:
-            number, created = before.id, before.created_at
-        row = type(change.record)(
-            id=number,
-            revision=1 if before is None else before.revision + 1,
-            kind=change.record.kind,
-            visibility=change.record.visibility,
-            description=change.record.description,
-            created_at=created,
-        )
-        self._transaction.put("repository", change.name.encode(), row.encode())
+        put_repository(self._transaction, change.name, change.record, self._now)
+
+    @apply.register
+    def _delete_repository(self, change: DeleteRepository) -> None:
+        delete_repository(self._transaction, change.name)
 
     @apply.register
     def _put_record(self, change: PutRecord) -> None:

@@ -127,10 +127,27 @@ class CreateStorage:
 
 @dataclass(frozen=True, slots=True)
 class PutRepository:
-    """Create or update `storage/repository`; id and revision are set inside the transaction."""
+    """Create or update `storage/repository`; id, revision and age are set in the transaction."""
 
     name: str
     record: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRepository:
+    """Take a repository away with all it holds; its name is free at once.
+
+    What it held goes afterwards, in bounded transactions (`index.clearing`): nobody can ask for it.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStorage:
+    """Take the storage `name` away (expect `StorageEmpty`)."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +182,8 @@ Change = (
     | DropPackage
     | CreateStorage
     | PutRepository
+    | DeleteRepository
+    | DeleteStorage
     | PutRecord
     | MarkDamaged
 )
@@ -199,6 +218,27 @@ class TagExists:
 
 
 @dataclass(frozen=True, slots=True)
+class TagKept:
+    """`tag` is absent or points at `digest` already: what may be done to one that must not change.
+
+    With None it is absent: such a tag is not taken away either.
+    """
+
+    image: ImageName
+    tag: str
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoTagLike:
+    """No tag that points at `digest` matches one of `patterns` (`index.patterns`)."""
+
+    image: ImageName
+    digest: bytes
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestExists:
     """`digest` has a manifest row in `image`."""
 
@@ -224,7 +264,10 @@ class NoParent:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRevision:
-    """The repository exists and nobody changed its settings since they were read."""
+    """The repository exists and nobody changed its settings since they were read.
+
+    No two repositories that had the same name had the same revision.
+    """
 
     repository: str
     revision: int
@@ -233,6 +276,23 @@ class RepositoryRevision:
 @dataclass(frozen=True, slots=True)
 class RepositoryAbsent:
     """No repository has this name."""
+
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryEmpty:
+    """The repository is there, and has no image."""
+
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithinQuota:
+    """After the changes the repository links no more bytes than its quota, or no more than before.
+
+    The only expectation of the state after the changes: it fails alone, once all others held.
+    """
 
     repository: str
 
@@ -252,6 +312,13 @@ class StorageAbsent:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageEmpty:
+    """The storage is there, and has no repository."""
+
+    storage: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordIs:
     """The row of an opaque table has exactly this value; None: it is absent."""
 
@@ -264,12 +331,17 @@ Expectation = (
     Linked
     | TagIs
     | TagExists
+    | TagKept
+    | NoTagLike
     | ManifestExists
     | Unreferenced
     | NoParent
     | RepositoryRevision
     | RepositoryAbsent
+    | RepositoryEmpty
+    | WithinQuota
     | StorageExists
     | StorageAbsent
+    | StorageEmpty
     | RecordIs
 )

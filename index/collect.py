@@ -77,7 +77,7 @@ def _take_link(transaction: Transaction, taken: Taken, due: tuple[int, bytes]) -
     not_before, key = due
     image, digest = key[: keys.IMAGE_SIZE], key[keys.IMAGE_SIZE :]
     value = transaction.get("link", key)
-    name = transaction.image_name(image)
+    name = transaction.stored_name(image)
     if value is None or name is None or not _is_due(Link.decode(value), not_before):
         return
     # The object has waited with its last link: it is due at once.
@@ -107,7 +107,7 @@ def _take_object(
 
 
 def _take_manifest(transaction: Transaction, clock: Clock, key: bytes) -> None:
-    name = transaction.image_name(key[: keys.IMAGE_SIZE])
+    name = transaction.stored_name(key[: keys.IMAGE_SIZE])
     if name is None:
         return
     commit = Commit(transaction, clock)

@@ -1,4 +1,4 @@
-"""Whether an expectation holds, on the state before a commit's changes."""
+"""Whether an expectation holds: on the state before a commit's changes, but for quotas."""
 
 from functools import singledispatch
 
@@ -8,16 +8,41 @@ from index.changes import (
     Linked,
     ManifestExists,
     NoParent,
+    NoTagLike,
     RecordIs,
     RepositoryAbsent,
+    RepositoryEmpty,
     RepositoryRevision,
     StorageAbsent,
+    StorageEmpty,
     StorageExists,
     TagExists,
     TagIs,
+    TagKept,
     Unreferenced,
+    WithinQuota,
 )
+from index.patterns import matches
+from index.repositories import has_repository
 from index.view import View
+
+
+def linked_bytes(view: View, repository: str) -> int:
+    """What counts against a repository's quota."""
+    record = view.repository(repository)
+    return 0 if record is None else view.usage(record.id).linked
+
+
+def is_within(view: View, expectation: WithinQuota, before: int) -> bool:
+    """Whether the changes of a commit, which `view` shows, fit; `before` them so much was linked.
+
+    What takes nothing more is never refused: a repository may be over a quota that was lowered.
+    """
+    record = view.repository(expectation.repository)
+    if record is None:
+        return False
+    now = view.usage(record.id).linked
+    return record.quota_bytes == 0 or now <= max(record.quota_bytes, before)
 
 
 def is_met(view: View, expectation: Expectation) -> bool:
@@ -55,6 +80,20 @@ def _tag_exists(expectation: TagExists, view: View) -> bool:
 
 
 @_is_met.register
+def _tag_kept(expectation: TagKept, view: View) -> bool:
+    image = _image(view, expectation.image)
+    tag = None if image is None else view.tag(image, expectation.tag)
+    return tag is None or tag.digest == expectation.digest
+
+
+@_is_met.register
+def _no_tag_like(expectation: NoTagLike, view: View) -> bool:
+    image = _image(view, expectation.image)
+    tags = () if image is None else view.iter_tags_of(image, expectation.digest)
+    return not any(matches(pattern, tag) for tag in tags for pattern in expectation.patterns)
+
+
+@_is_met.register
 def _manifest_exists(expectation: ManifestExists, view: View) -> bool:
     image = _image(view, expectation.image)
     return image is not None and view.manifest(image, expectation.digest) is not None
@@ -85,6 +124,12 @@ def _repository_absent(expectation: RepositoryAbsent, view: View) -> bool:
 
 
 @_is_met.register
+def _repository_empty(expectation: RepositoryEmpty, view: View) -> bool:
+    record = view.repository(expectation.repository)
+    return record is not None and next(view.iter_images(record.id), None) is None
+
+
+@_is_met.register
 def _storage_exists(expectation: StorageExists, view: View) -> bool:
     return view.storage(expectation.storage) is not None
 
@@ -92,6 +137,12 @@ def _storage_exists(expectation: StorageExists, view: View) -> bool:
 @_is_met.register
 def _storage_absent(expectation: StorageAbsent, view: View) -> bool:
     return view.storage(expectation.storage) is None
+
+
+@_is_met.register
+def _storage_empty(expectation: StorageEmpty, view: View) -> bool:
+    is_there = view.storage(expectation.storage) is not None
+    return is_there and not has_repository(view, expectation.storage)
 
 
 @_is_met.register

@@ -9,15 +9,16 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
-FORMAT: Final = 2  # raise it with a step in `index.upgrade`, and a golden file
+FORMAT: Final = 3  # raise it with a step in `index.upgrade`, and a golden file
 
 TABLES: Final = (
-    "meta", "storage", "repository", "repository_by_id", "image", "image_by_id",
+    "meta", "storage", "repository", "repository_by_id", "public", "image", "image_by_id",
     "tag", "tag_by_digest", "manifest", "link", "link_by_digest", "edge", "edge_by_child",
     "referrer", "object", "inline", "extent", "chunk", "chunk_at", "pack", "work",
     "usage", "garbage", "run", "damage", "expiry", "names", "upstream",
     "user", "token", "session", "grant", "setting", "journal",
 )  # fmt: skip
+LEAVING: Final = "~"  # begins the name of a repository that is being taken apart, and no other
 RECORD_TABLES: Final = frozenset(("user", "token", "session", "grant", "setting"))
 
 # meta rows
@@ -82,6 +83,11 @@ def tag(image_id: bytes, name: str) -> bytes:
 def type_hash(artifact_type: str) -> bytes:
     """Eight bytes that stand for an artifact type in the referrer key."""
     return blake2b(artifact_type.encode(), digest_size=TYPE_HASH_SIZE).digest()
+
+
+def leaving(repository: int) -> str:
+    """The name of a repository from its deletion on: nobody can ask for it."""
+    return f"{LEAVING}{repository:08x}"
 
 
 def garbage(not_before: int, kind: int, id: bytes) -> bytes:  # noqa: A002 - the design's word

@@ -220,8 +220,10 @@ class Repository(_Row, frozen=True, kw_only=True):
     revision: int = 0
     kind: str = "hosted"
     visibility: str = "private"
-    description: str = ""
+    description: str = ""  # of one that is being taken apart: its name before
     created_at: int = 0
+    immutable_tags: tuple[str, ...] = ()  # see `index.patterns`
+    quota_bytes: int = 0  # of distinct linked bytes; 0: no limit
 
 
 class Tag(_Row, frozen=True, kw_only=True):

@@ -18,8 +18,15 @@ def mark_partly_dead(transaction: Transaction) -> None:
         mark_pack(transaction, pack)
 
 
+def list_public(transaction: Transaction) -> None:
+    """2 → 3: public repositories are listed by themselves."""
+    for name, repository in list(transaction.iter_repositories()):
+        if repository.visibility == "public":
+            transaction.put("public", name.encode())
+
+
 # format n → what makes it n + 1; each runs in the transaction that raises the version
-STEPS: Mapping[int, Step] = {1: mark_partly_dead}
+STEPS: Mapping[int, Step] = {1: mark_partly_dead, 2: list_public}
 
 
 def read_format(value: bytes | None) -> int:

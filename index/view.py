@@ -118,7 +118,17 @@ class View:
     def iter_repositories(self, after: str = "") -> Iterator[tuple[str, Repository]]:
         """Repositories in the order of their names, from beyond `after`."""
         for key, value in self.scan("repository", after=after.encode() or None):
-            yield key.decode(), Repository.decode(value)
+            name = key.decode()
+            if name.startswith(keys.LEAVING):  # they come last: no name sorts after these
+                return
+            yield name, Repository.decode(value)
+
+    def iter_public(self, after: str = "") -> Iterator[tuple[str, Repository]]:
+        """As `iter_repositories`, of public ones: what is private costs nothing."""
+        for key, _ in self.scan("public", after=after.encode() or None):
+            record = self.repository(key.decode())
+            if record is not None:
+                yield key.decode(), record
 
     def image(self, name: ImageName) -> Image | None:
         """An image's id and counts; None when it holds nothing (or its repository is missing)."""
@@ -129,7 +139,12 @@ class View:
         return None if value is None else Image.decode(value)
 
     def image_name(self, image: bytes) -> ImageName | None:
-        """The name of an image by its id."""
+        """The name of an image by its id; None also when its repository is being taken apart."""
+        name = self.stored_name(image)
+        return None if name is None or name.repository.startswith(keys.LEAVING) else name
+
+    def stored_name(self, image: bytes) -> ImageName | None:
+        """As `image_name`, with the names of what is being taken apart: for changes, not people."""
         repository = self.get("repository_by_id", image[:4])
         path = self.get("image_by_id", image)
         if repository is None or path is None:

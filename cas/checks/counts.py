@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cas.checks.drift import Drift, Mend, Run, drop, put, split
+from cas.checks.places import iter_all_repositories
 from index import keys
 from index.ledger import Clock
 from index.records import GarbageKind, Image, Link, Object, Usage
@@ -136,7 +137,7 @@ def usage(run: Run) -> Iterator[Drift]:
     """A repository counts each digest once, however many of its images link it."""
     linked = _linked(run)
     known = set()
-    for name, repository in run.view.iter_repositories():
+    for name, repository in iter_all_repositories(run.view):
         key = keys.u32(repository.id)
         known.add(key)
         counts = (_rows(run, table, key) for table in ("image", "manifest"))

@@ -38,6 +38,7 @@ FIRST: Final[tuple[Check, ...]] = (
 # Then rows that stand for each other, then what is counted from them.
 THEN: Final[tuple[Check, ...]] = (
     places.repositories,
+    places.public,
     places.images,
     layouts.objects,
     references.links,

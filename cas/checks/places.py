@@ -7,7 +7,9 @@ from typing import Final
 from cas.checks.drift import Drift, Mend, Run, drop, put
 from index import keys
 from index.records import Image, Pack, PackState, Repository, Storage
+from index.repositories import iter_leaving
 from index.transaction import Transaction
+from index.view import View
 
 _LAST: Final = b"\xff" * keys.MAX_KEY
 _SECRETS: Final = {keys.META_STORE: 16, keys.META_SECRET: 32}  # row → bytes
@@ -83,8 +85,8 @@ def _new_pack() -> bytes:
 
 
 def repositories(run: Run) -> Iterator[Drift]:
-    """A repository has a row by id, and a storage."""
-    named = {row.id: name for name, row in run.view.iter_repositories()}
+    """A repository has a row by id, and a storage unless it is being taken apart."""
+    named = {row.id: name for name, row in iter_all_repositories(run.view)}
     for id_, name in run.view.scan("repository_by_id"):
         if keys.number(id_) not in named:
             made = Repository(id=keys.number(id_), revision=1, created_at=run.place.clock.now)
@@ -92,7 +94,7 @@ def repositories(run: Run) -> Iterator[Drift]:
                 f"repository {name.decode()}: its row is missing, it is private and hosted now",
                 put("repository", name, made.encode()),
             )
-    for name_, row in run.view.iter_repositories():
+    for name_, row in iter_all_repositories(run.view):
         run.checked["repositories"] += 1
         if named[row.id] != name_:
             yield Drift(f"repository {name_}: has the id of {named[row.id]}")
@@ -100,10 +102,29 @@ def repositories(run: Run) -> Iterator[Drift]:
             mend = put("repository_by_id", keys.u32(row.id), name_.encode())
             yield Drift(f"repository {name_}: its row by id differs", mend)
         storage = name_.partition("/")[0]
-        if run.view.storage(storage) is None:
+        if run.view.storage(storage) is None and not name_.startswith(keys.LEAVING):
             value = Storage(created_at=run.place.clock.now).encode()
             sentence = f"repository {name_}: its storage is missing"
             yield Drift(sentence, put("storage", storage.encode(), value))
+
+
+def iter_all_repositories(view: View) -> Iterator[tuple[str, Repository]]:
+    """Those too that are being taken apart."""
+    yield from view.iter_repositories()
+    yield from iter_leaving(view)
+
+
+def public(run: Run) -> Iterator[Drift]:
+    """A repository has a row among the public ones while it is."""
+    for name, row in run.view.iter_repositories():
+        if row.visibility == "public" and run.view.get("public", name.encode()) is None:
+            sentence = f"repository {name}: is public, but not listed as such"
+            yield Drift(sentence, put("public", name.encode()))
+    for key, _ in run.view.scan("public"):
+        found = run.view.repository(key.decode())
+        if found is None or found.visibility != "public":
+            sentence = f"public {key.decode()}: there is no such repository, or it is private"
+            yield Drift(sentence, drop(("public", key)))
 
 
 # --- images ---

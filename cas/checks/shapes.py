@@ -93,6 +93,11 @@ def _repository_by_id(key: bytes, value: bytes) -> None:
     _text(value)
 
 
+def _public(key: bytes, value: bytes) -> None:
+    _text(key)
+    _empty(value)
+
+
 def _image(key: bytes, value: bytes) -> None:
     _text(key[4:])
     if Image.decode(value).id[:4] != key[:4]:
@@ -209,6 +214,7 @@ _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "storage": _storage,
     "repository": _repository,
     "repository_by_id": _repository_by_id,
+    "public": _public,
     "image": _image,
     "image_by_id": _image_by_id,
     "tag": _tag,

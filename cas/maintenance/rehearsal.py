@@ -86,7 +86,7 @@ class _Rehearsal:
         return Due("link", self._linked(key), 0 if row is None else row.size, why)
 
     def _linked(self, key: bytes) -> str:
-        image = self._view.image_name(key[: keys.IMAGE_SIZE])
+        image = self._view.stored_name(key[: keys.IMAGE_SIZE])
         return f"{image}@{Digest(key[keys.IMAGE_SIZE :])}"
 
     def _object(self, digest: bytes, hint: bytes, why: str) -> Iterator[Due]:

@@ -6,6 +6,8 @@ Damage is made in LMDB itself, past all rules.
 import json
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from cas import layout, placing
 from cas.digest import Digest
 from cas.errors import Damaged
@@ -25,6 +27,7 @@ from index.records import (
     Object,
     Pack,
     PackState,
+    Repository,
     Tag,
     Usage,
     Work,
@@ -302,6 +305,14 @@ MENDABLE = [
     ("a row by id names another repository", add("repository_by_id", keys.u32(1), b"local/other"),
      "its row by id differs"),
     ("a repository went", drop("repository"), "its row is missing"),
+    ("a public repository is not listed",
+     with_first("repository", lambda t, key, value: t.put(
+         "repository", key, replace(Repository.decode(value), visibility="public").encode())),
+     "is public, but not listed"),
+    ("a private repository is listed as public", add("public", b"local/images"),
+     "or it is private"),
+    ("what is not there is listed as public", add("public", b"local/nowhere"),
+     "there is no such repository"),
     ("a storage went", drop("storage"), "its storage is missing"),
     ("inline bytes are nobody's", add("inline", keys.u64(999), b"x"), "belongs to no object"),
     ("usage went", drop("usage"), "usage (0, 0, 0)"),

@@ -55,10 +55,21 @@ ROWS = {
     "repository": (
         b"local/images",
         Repository(
-            id=7, revision=2, visibility="public", description="é", created_at=TIME
+            id=7,
+            revision=2,
+            visibility="public",
+            description="é",
+            created_at=TIME,
+            immutable_tags=("v*", "release-?"),
+            quota_bytes=1 << 40,
         ).encode(),
     ),
+    "repository leaving": (
+        keys.leaving(8).encode(),
+        Repository(id=8, revision=3, description="local/old", created_at=TIME).encode(),
+    ),
     "repository_by_id": (R, b"local/images"),
+    "public": (b"local/images", b""),
     "image": (keys.image(R, "a/b"), Image(I, 4, 3, 2).encode()),
     "image_by_id": (I, b"a/b"),
     "tag": (keys.tag(I, "v1"), Tag(digest=D, pushed_at=TIME, pushed_by="ada").encode()),

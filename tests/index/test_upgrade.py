@@ -3,10 +3,12 @@
 import pytest
 
 from index import keys
+from index.changes import PutRepository
 from index.environment import open_environment
 from index.errors import FormatUnknown
+from index.records import Repository
 from index.upgrade import STEPS
-from tests.index.tables import dump, write
+from tests.index.tables import PLACES, commit, dump, write
 
 
 def test_a_new_index_has_the_newest_format_an_identity_and_a_secret(environment):
@@ -27,6 +29,18 @@ def test_opening_again_changes_nothing(tmp_path):
 
 def test_there_is_a_step_from_every_older_format():
     assert sorted(STEPS) == list(range(1, keys.FORMAT))
+
+
+def test_the_step_to_format_3_lists_what_is_public(tmp_path):
+    with open_environment(tmp_path / "index") as environment:
+        commit(environment, PLACES)
+        commit(environment, [PutRepository("local/more", Repository(visibility="public"))])
+        before = environment.read(dump)
+        write(environment, lambda t: t.delete("public", b"local/more"))
+        write(environment, lambda t: t.put("meta", keys.META_FORMAT, keys.u32(2)))
+
+    with open_environment(tmp_path / "index") as environment:
+        assert environment.read(dump) == before
 
 
 def _put(key):

@@ -51,6 +51,13 @@ class Model:
         after._settle(self, clock, touched)
         return after
 
+    def without(self, repository, clock):
+        """The model after all of a repository went, links and all."""
+        after = deepcopy(self)
+        after.images = {n: image for n, image in self.images.items() if n.repository != repository}
+        after._settle(self, clock, set())
+        return after
+
     def image(self, name):
         return self.images.get(name) or ModelImage()
 

@@ -7,6 +7,7 @@ from hypothesis.stateful import initialize, invariant, rule
 from cas.digest import Digest
 from index.apply import apply
 from index.changes import (
+    DeleteRepository,
     EdgeKind,
     ImageName,
     Link,
@@ -15,15 +16,17 @@ from index.changes import (
     NoParent,
     PutManifest,
     PutObject,
+    PutRepository,
     SetTag,
     TagExists,
     TagIs,
     Unlink,
     Unreferenced,
 )
+from index.clearing import clear_slice
 from index.errors import ExpectationsFailed, TargetMissing
 from index.ledger import Clock
-from index.records import Manifest
+from index.records import Manifest, Repository
 from tests.index.tables import PLACES, dump
 from tests.models.machine import IndexMachine
 from tests.models.references import Missing, Model
@@ -98,6 +101,16 @@ class References(IndexMachine):
         put = PutObject(digest, CONTENTS[digest])
         named = (SetTag(image, tag, digest) for tag in tags)
         self._check([put, Link(image, digest), manifest, *named])
+
+    @rule(name=st.sampled_from(["local/images", "local/more"]), rows=st.sampled_from([30, 512]))
+    def delete_a_repository_and_create_it_again(self, name, rows):
+        self.commit([DeleteRepository(name)])
+        self.commit([PutRepository(name, Repository())])
+        is_over = False
+        while not is_over:
+            is_over = self.write(lambda t: clear_slice(t, self.clock, rows)).is_over
+            assert self.drift() == []
+        self.model = self.model.without(name, self.clock)
 
     @rule(change=CHANGES)
     def change(self, change):
