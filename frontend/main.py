@@ -12,6 +12,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
+from frontend import VERSION
 from frontend.commands.backup import backup, restore
 from frontend.commands.common import (
     AsJson,
@@ -29,7 +30,7 @@ from frontend.commands.maintenance import fsck, gc, scrub
 app = App(
     name="orlop",
     help="A container registry that stores every byte once.",
-    version="0.1.0",
+    version=VERSION,
     result_action="return_value",
     help_format="plaintext",  # markdown would take a third of the time of `orlop --help`
 )

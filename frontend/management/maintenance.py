@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from typing import Annotated, Final
@@ -25,10 +25,9 @@ from cas.verbs import (
 from frontend.errors import KNOWN_ERRORS
 from frontend.management.problems import Ending, problem
 from frontend.management.replies import time_text
-from frontend.management.routing import Admin, Asked, Reply, Route
+from frontend.management.routing import STREAM, Admin, Asked, Reply, Route
 from frontend.registry.call import Registry
 
-STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
 SHOWN: Final = 20  # runs
 
 
@@ -42,6 +41,13 @@ class Scrubbing(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /api/v1/scrub`; it may be left out."""
 
     bytes_per_second: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0  # 0: as fast as it goes
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed(Collected):
+    """What a collection took; of a dry one what it would take, and each thing in `due`."""
+
+    due: Sequence[Due] = ()
 
 
 class Runs(msgspec.Struct, frozen=True):
@@ -84,6 +90,7 @@ class Maintenance:
                 handler=self.fsck,
                 summary=f"Recount everything; with `Accept: {STREAM}` it tells how far it is.",
                 answer=Report,
+                is_streamed=True,
             ),
             Route(
                 method="GET",
@@ -101,7 +108,8 @@ class Maintenance:
                 summary=f"Free what nothing refers to; `Accept: {STREAM}` as for fsck.",
                 body=Collection,
                 is_body_optional=True,
-                answer=Collected,
+                answer=Rehearsed,
+                is_streamed=True,
             ),
             Route(
                 method="GET",
@@ -120,6 +128,7 @@ class Maintenance:
                 body=Scrubbing,
                 is_body_optional=True,
                 answer=Scrubbed,
+                is_streamed=True,
             ),
         )
 

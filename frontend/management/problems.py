@@ -12,6 +12,15 @@ from frontend.domain.message import Response
 from frontend.errors import KNOWN_ERRORS, error_response, wire
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """What went wrong, and in `detail` what may help (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
 class Conflict(Exception):
     """What was to be created is there."""
 
@@ -45,8 +54,7 @@ _KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the re
 def problem_response(error: Exception, method: str = "GET") -> Response:
     """Answer any error, of a handler or of the door."""
     status, detail, headers = _said(error)
-    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
-    content = msgspec.json.encode(body)
+    content = msgspec.json.encode(Problem("about:blank", status.phrase, int(status), detail))
     fixed = (
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(content))),

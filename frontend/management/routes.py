@@ -4,10 +4,13 @@ Errors are in `frontend.management.problems`. Lists answer `{"page", "per_page",
 """
 
 import shutil
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from cas.stats import RepositoryStats
+from frontend.management.described import Described
 from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
@@ -22,6 +25,21 @@ class Healthy(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+class StatsShown(msgspec.Struct, frozen=True):
+    """What is stored, and what that saves; sizes in bytes, each distinct digest once."""
+
+    logical: int
+    stored: int
+    disk: int
+    objects: int
+    extents: int
+    chunks: int
+    packs: int
+    uploads: int
+    repositories: Sequence[RepositoryStats]
+    dedup_ratio: float
+
+
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether to send requests here."""
 
@@ -33,7 +51,8 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
     """All routes, of everything that has some."""
     own = Server(registry).routes()
     rooms = (Storages, Repositories, Packages, Maintenance)
-    return (*own, *(route for room in rooms for route in room(registry).routes()))
+    routes = (*own, *(route for room in rooms for route in room(registry).routes()))
+    return (*routes, Described(routes).route)
 
 
 class Server:
@@ -61,6 +80,7 @@ class Server:
                 handler=self.readyz,
                 summary="Whether to send requests here; 503 while it ends, and on a full disk.",
                 answer=Ready,
+                also=(503,),
             ),
             Route(
                 method="GET",
@@ -68,7 +88,7 @@ class Server:
                 access=Admin("see the statistics of all repositories"),
                 handler=self.show_stats,
                 summary="What is stored, per repository and in all, and what that saves.",
-                answer=dict[str, object],
+                answer=StatsShown,
             ),
         )
 

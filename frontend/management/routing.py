@@ -21,6 +21,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 BODY_LIMIT: Final = 64 << 10  # bytes, of a route that does not say otherwise
 PER_PAGE: Final = 100
 MAX_PER_PAGE: Final = 1000
+STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
 ADMITTED: Final = "orlop.admitted"  # in scope["state"]: what the door found out
 
 
@@ -102,6 +103,10 @@ class Route:
     body_limit: int = BODY_LIMIT
     answer: Any = None  # a type
     status: int = 200
+    also: tuple[int, ...] = ()  # other statuses with an answer of that type
+    is_streamed: bool = False  # as STREAM, for who accepts that
+    has_etag: bool = False  # in the answer
+    takes_if_match: bool = False  # and answers 412 when it is another by now
 
     @property
     def name(self) -> str:

@@ -1,0 +1,236 @@
+"""The description of the management API says what the server does, and nothing else.
+
+tests/data/openapi/schema-3.1.json   https://spec.openapis.org/oas/3.1/schema/2022-10-07
+"""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from frontend import VERSION
+from frontend.app import RegistryApp
+from frontend.management.openapi import document
+from frontend.management.routes import management_routes
+from frontend.management.routing import Account, Anybody, Reply, Route, Visitor
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "tests" / "data" / "openapi" / "schema-3.1.json").read_text())
+PATH = "/api/v1/openapi.json"
+PLACES = {"storage": "local", "name": "images", "username": "admin"}
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture
+def described(live):
+    return live.stranger.get(PATH).json()
+
+
+def operations(described):
+    return {
+        (method.upper(), path): operation
+        for path, item in described["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def check(described, operation, answer):
+    """The answer is one of those that are described, in every field, and has no other field."""
+    said = operation["responses"].get(str(answer.status_code), operation["responses"]["default"])
+    kind = answer.headers.get("Content-Type")
+    if "content" not in said:
+        assert (answer.content, kind) == (b"", None)
+        return
+    schema = closed({"components": described["components"], **said["content"][kind]["schema"]})
+    jsonschema.Draft202012Validator(schema).validate(answer.json())
+
+
+def closed(schema):
+    """The same, with no room for properties that are not described."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(each) for key, each in schema.items()}
+    if isinstance(made.get("properties"), dict) and made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def test_anybody_may_read_it_and_it_is_openapi(described):
+    jsonschema.Draft202012Validator(SCHEMA).validate(described)
+
+    assert described["openapi"].startswith("3.1.")
+    assert described["info"]["version"] == VERSION
+
+
+def test_the_version_is_the_packages():
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+def test_what_is_registered_is_described_and_the_other_way_round(live, described):
+    rules = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in RegistryApp(live.registry).url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+    assert set(operations(described)) == rules
+    assert all(set(item) <= METHODS for item in described["paths"].values())
+
+
+def test_every_operation_has_a_name_of_its_own(described):
+    names = [each["operationId"] for each in operations(described).values()]
+
+    assert len(set(names)) == len(names)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_referred_to(described):
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
+
+    assert references == set(described["components"]["schemas"])
+
+
+def test_every_schema_is_one(described):
+    for schema in described["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_part_of_a_path_is_a_parameter(described):
+    for (_, path), operation in operations(described).items():
+        said = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
+        assert said == re.findall(r"{(\w+)}", path)
+
+
+def test_what_is_answered_to_a_get_is_what_is_described(live, described):
+    live.create_repository(f"local/{live.image().rpartition('/')[2]}")
+    live.push(live.image(), b"described" * 10_000)
+    called = 0
+
+    for (method, path), operation in operations(described).items():
+        needs = [each for each in operation.get("parameters", ()) if each["required"]]
+        if method == "GET" and all(each["name"] in PLACES for each in needs):
+            for client in (live.client, live.stranger):
+                answer = client.get(path.format_map(PLACES))
+                if path != PATH:  # any value
+                    check(described, operation, answer)
+            called += answer.status_code in (200, 401)
+    assert called > 8
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/v1/repositories", {"storage": "local", "name": "described"}, 201),
+        ("/api/v1/repositories", {"storage": "local", "name": "images"}, 409),
+        ("/api/v1/repositories", {"storage": "local"}, 400),
+        ("/api/v1/repositories", {"storage": "local", "name": "x" * 70_000}, 413),
+        ("/api/v1/storages", {"name": "described"}, 201),
+        ("/api/v1/gc", {"dry_run": True}, 200),
+        ("/api/v1/gc", {}, 200),
+        ("/api/v1/fsck", None, 200),
+        ("/api/v1/scrub", {}, 200),
+    ],
+)
+def test_what_is_answered_to_a_post_is_what_is_described(live, described, path, body, status):
+    answer = live.client.post(path, json=body)
+
+    assert answer.status_code == status
+    check(described, operations(described)["POST", path], answer)
+
+
+def test_the_outcome_of_a_deletion_is_what_is_described(live, described):
+    path = "/api/v1/repositories/{storage}/{name}/packages"
+    body = {"items": [{"image": "a", "tag": "b"}, {"image": "a"}]}
+
+    answer = live.client.request("DELETE", path.format_map(PLACES), json=body)
+
+    assert answer.json()["missing"]
+    check(described, operations(described)["DELETE", path], answer)
+
+
+def test_a_parameter_that_is_described_is_accepted(live, described):
+    seen = 0
+
+    for (method, path), operation in operations(described).items():
+        for each in operation.get("parameters", ()):
+            if each["in"] == "query":
+                answer = live.client.request(
+                    method, path.format_map(PLACES | {"id": "x"}), params={each["name"]: "1"}
+                )
+                assert "no parameter" not in answer.text
+                seen += 1
+    assert seen >= 4
+
+
+def test_a_body_that_is_described_as_closed_is(live, described):
+    """What the schema forbids, the server refuses, and needs what it calls required."""
+    schema = described["components"]["schemas"]["NewRepository"]
+
+    assert schema["additionalProperties"] is False
+    for name in schema["required"]:
+        body = {"storage": "local", "name": "x"}
+        del body[name]
+        assert live.client.post("/api/v1/repositories", json=body).status_code == 400
+
+
+def test_who_may_call_is_said_as_the_door_decides_it(live, described):
+    for route in management_routes(live.registry):
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.path)
+        said = operations(described)[route.method, path]
+        is_open = isinstance(route.access, Anybody | Visitor)
+        assert (said["security"] == [] or {} in said["security"]) == is_open
+        assert ("401" in said["responses"]) == (not isinstance(route.access, Anybody))
+
+
+# --- of routes that there may not be ---
+
+
+class Body(msgspec.Struct):
+    """What is to be."""
+
+    size: int
+
+
+def one(**more):
+    async def handler(_):
+        return Reply()
+
+    fields = {"method": "PATCH", "path": "/api/v1/things/<path:place>", "access": Account()}
+    route = Route(**fields | {"handler": handler, "summary": "One.", "status": 204} | more)
+    described = document([route], "1")
+    jsonschema.Draft202012Validator(SCHEMA).validate(described)
+    return next(iter(operations(described).values()))
+
+
+def test_who_must_name_a_revision_is_told_how():
+    said = one(has_etag=True, takes_if_match=True, answer=Body, status=200)
+
+    assert "If-Match" in [each["name"] for each in said["parameters"]]
+    assert "ETag" in said["responses"]["200"]["headers"]
+    assert "412" in said["responses"]
+
+
+def test_an_answer_without_a_body_has_none():
+    assert "content" not in one()["responses"]["204"]
+
+
+def test_a_cookie_alone_does_not_change_anything():
+    assert {"session": [], "csrf": []} in one()["security"]
+    assert {"session": []} in one(method="GET")["security"]
+    assert {"bearer": []} not in one(access=Account(is_direct=True))["security"]
+
+
+def test_a_stream_is_described_beside_its_report():
+    content = one(answer=Body, status=200, is_streamed=True)["responses"]["200"]["content"]
+
+    assert set(content) == {"application/json", "application/x-ndjson"}
+
+
+def test_a_body_may_be_left_out_where_the_route_says_so():
+    assert one(body=Body)["requestBody"]["required"]
+    assert not one(body=Body, is_body_optional=True)["requestBody"]["required"]
