@@ -12,7 +12,8 @@ import trio
 
 from cas.verbs import Store, View
 from frontend.access.passwords import MAX_PASSWORD, hash_password
-from frontend.access.users import ADMIN, TABLE, User, put
+from frontend.access.secret import is_secret
+from frontend.access.users import ADMIN, TABLE, new_user, put
 from frontend.greeting import PASSWORD_VARIABLE, FirstStart
 from index.changes import (
     Change,
@@ -35,7 +36,10 @@ class PasswordUnusable(Exception):
     """The chosen password is one that nobody could log in with. It is not repeated."""
 
     def __str__(self) -> str:
-        return f"{PASSWORD_VARIABLE} must be UTF-8 text of at most {MAX_PASSWORD} bytes"
+        return (
+            f"{PASSWORD_VARIABLE} must be UTF-8 text of at most {MAX_PASSWORD} bytes, and not of "
+            "the form of a token"
+        )
 
 
 async def prepare(
@@ -65,7 +69,9 @@ def _chosen(environment: Mapping[str, str]) -> str | None:
     """The password that the person wants; an empty one is none."""
     password = environment.get(PASSWORD_VARIABLE) or None
     try:
-        is_usable = password is None or len(password.encode()) <= MAX_PASSWORD
+        is_usable = password is None or (
+            len(password.encode()) <= MAX_PASSWORD and not is_secret(password)
+        )
     except UnicodeEncodeError:  # bytes that are no text: no client could send them
         is_usable = False
     if not is_usable:
@@ -85,7 +91,7 @@ def _first_changes(
     places: tuple[bool, bool], encoded: str
 ) -> tuple[list[Change], list[Expectation]]:
     has_storage, has_repository = places
-    changes: list[Change] = [put(ADMIN, User(hash=encoded, role=ADMIN, epoch=1))]
+    changes: list[Change] = [put(ADMIN, new_user(encoded, ADMIN, int(time.time())))]
     expectations: list[Expectation] = [RecordIs(TABLE, ADMIN.encode(), None)]
     if not has_storage:
         changes.append(CreateStorage(STORAGE))

@@ -71,6 +71,7 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     # access
     faults.Unauthorized: Wire(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED"),
     faults.Denied: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
+    faults.CsrfFailed: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
     faults.TooManyRequests: Wire(HTTPStatus.TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
     # bytes
     cas.DigestInvalid: Wire(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID"),

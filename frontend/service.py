@@ -12,7 +12,7 @@ import trio
 from cas.local import open_store
 from frontend import resources
 from frontend.access.credentials import Authenticator
-from frontend.access.tokens import Signer
+from frontend.access.signing import Signer
 from frontend.app import RegistryApp
 from frontend.bootstrap import prepare
 from frontend.domain.rights import Realm

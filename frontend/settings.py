@@ -68,6 +68,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_uploads: Count = 256  # blobs and large manifests coming in; each holds about 4 MiB
 
 
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How long those who proved who they are need not do so again."""
+
+    session_seconds: Annotated[int, Meta(ge=60)] = 1_209_600  # 14 days, of a browser
+    refresh_seconds: Annotated[int, Meta(ge=60)] = 31_536_000  # a year, of `docker login`
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -89,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gc: Gc = Gc()
     scrub: Scrub = Scrub()
     limits: Limits = Limits()
+    access: Access = Access()
     log: Log = Log()
     storage: Storage = Storage()
 
@@ -98,6 +106,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "gc": Gc,
     "scrub": Scrub,
     "limits": Limits,
+    "access": Access,
     "log": Log,
     "storage": Storage,
 }

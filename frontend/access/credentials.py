@@ -1,48 +1,83 @@
-"""Who asks: Basic or Bearer in, a principal out; without either, the anonymous one."""
+"""Who asks: Basic, Bearer or a session's cookie in, a principal out; without any, the anonymous.
+
+The password of Basic may be an access token, with any user name. Every principal carries the rows
+that prove it (`accounts`), so that a change counts from the next request on.
+"""
 
 import base64
 import binascii
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from cas.verbs import Store, View
+from frontend.access import accounts, tokens
 from frontend.access.passwords import Passwords
 from frontend.access.proven import NOBODY, Proof, Proven
-from frontend.access.tokens import Signer
-from frontend.access.users import User, find_row, fold
-from frontend.domain.faults import Unauthorized
+from frontend.access.secret import is_access_token
+from frontend.access.sessions import cookie_of, is_csrf_token
+from frontend.access.signing import Signer
+from frontend.access.standing import holds
+from frontend.access.users import User, fold
+from frontend.domain.faults import CsrfFailed, Unauthorized
 from frontend.domain.message import ANONYMOUS, Principal
+from frontend.domain.origin import is_own_origin
 from frontend.domain.rights import Realm, challenge
 
-# The same words for an unknown user and a wrong password.
-_WRONG = "wrong user name or password"
+# The same words for an unknown user, a disabled one and a wrong password.
+_WRONG: Final = "wrong user name or password"
+_ENDED: Final = "the token is not valid any more"
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+_COOKIE: Final = "\0cookie "  # no Authorization field begins like this
+
+
+def credentials_of(headers: Mapping[str, str]) -> str:
+    """What a request says of who sends it, as one text; empty: nothing."""
+    said = headers.get("authorization", "")
+    if said:
+        return said
+    cookie = cookie_of(headers["cookie"]) if "cookie" in headers else ""
+    return _COOKIE + cookie if cookie else ""
 
 
 class Authenticator:
-    """Decides who asks, on the account as it is now: a change counts from the next request on."""
+    """Decides who asks, on the account as it is now."""
 
-    def __init__(self, store: Store, realm: Realm, signer: Signer) -> None:
+    def __init__(
+        self,
+        store: Store,
+        realm: Realm,
+        signer: Signer,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._realm = realm
         self._signer = signer
+        self._clock = clock  # seconds since 1970
         self._passwords = Passwords()
         self._proven = Proven()
 
     def recall(self, credentials: str, view: View) -> Proof | None:
-        """Who an Authorization value was proven to be a short while ago; no thread, no other look.
+        """Who `credentials_of` a read were proven to be a short while ago; no thread.
 
-        None when `authenticate` must decide: it is new, too old, or the account changed.
+        None when `authenticate` must decide: they are new, too old, or something changed.
         """
         return self._proven.recall(credentials, view) if credentials else NOBODY
 
-    async def authenticate(self, headers: Mapping[str, str], scope: str = "") -> Principal:
+    async def authenticate(
+        self, headers: Mapping[str, str], scope: str = "", method: str = "GET"
+    ) -> Principal:
         """The principal of a request; `scope` is what the challenge will ask for.
 
         Raises:
             Unauthorized: the credentials are wrong, ended, or of an unknown kind.
+            CsrfFailed: a browser was made to ask for a change by another site.
             TooManyRequests: too many passwords are being verified.
         """
-        credentials = headers.get("authorization", "")
+        credentials = credentials_of(headers)
+        if credentials.startswith(_COOKIE):
+            return self._session(credentials, headers, method)
         scheme, _, value = credentials.strip().partition(" ")
         match scheme.lower():
             case "":
@@ -54,50 +89,97 @@ class Authenticator:
             case _:
                 raise Unauthorized(challenge(self._realm, scope), "use Basic or Bearer credentials")
 
-    def epoch(self, principal: Principal) -> int:
-        """The epoch that a new token of this principal carries."""
-        _, user = self._find(principal.name)
-        return 0 if user is None else user.epoch
+    async def log_in(self, name: str, password: str) -> tuple[Principal, User]:
+        """Whoever has this password; no token will do.
+
+        Raises:
+            Unauthorized, TooManyRequests
+        """
+        found = await self._verify(fold(name), password)
+        if found is None:
+            raise Unauthorized(challenge(self._realm), _WRONG)
+        return found
+
+    def find_token(self, secret: str) -> Principal | None:
+        """Whoever has the access or refresh token `secret`."""
+        found = self._token(secret)
+        return None if found is None else found[0]
+
+    # --- the kinds of credentials ---
 
     async def _basic(self, credentials: str, value: str, scope: str) -> Principal:
         pair = _decode_basic(value)
         if pair == ("", ""):
-            return Principal()  # what some clients send when they have no credentials
+            return ANONYMOUS  # what some clients send when they have no credentials
         if pair is None:
             raise Unauthorized(challenge(self._realm, scope), _WRONG)
+        if is_access_token(pair[1]):
+            return self._access(credentials, pair[1], scope, _WRONG)
         name, password = fold(pair[0]), pair[1]
-        row, user = self._find(name)
-        encoded = None if user is None else user.hash
-        is_right = await self._passwords.verify(name, encoded, password)
-        if user is None or not is_right:
+        found = await self._verify(name, password)
+        if found is None:
             raise Unauthorized(challenge(self._realm, scope), _WRONG)
-        principal = Principal(name, is_admin=user.is_admin)
-        left = self._passwords.seconds_left(name, encoded, password)
-        self._proven.note(credentials, principal, row, left)
+        principal, user = found
+        left = self._passwords.seconds_left(name, user.hash, password)
+        self._proven.note(credentials, principal, left)
         return principal
+
+    async def _verify(self, name: str, password: str) -> tuple[Principal, User] | None:
+        """The account of a folded name, if the password is its own."""
+        found = self._store.read(partial(accounts.of_account, name=name, via="password"))
+        encoded = None if found is None else found[1].hash
+        is_right = await self._passwords.verify(name, encoded, password)
+        if found is None or not is_right:
+            return None
+        # It took its time: what was proven must be so still.
+        is_current = self._store.read(partial(holds, evidence=found[0].evidence))
+        return found if is_current else None
 
     def _bearer(self, credentials: str, value: str, scope: str) -> Principal:
+        if is_access_token(value):
+            return self._access(credentials, value, scope, _ENDED)
         claims, left = self._signer.read_with_life(value) or (None, 0.0)
-        row, user = self._find(claims.user) if claims is not None else (None, None)
-        epoch = 0 if user is None else user.epoch
-        if claims is None or claims.epoch != epoch or (claims.user and user is None):
-            raise Unauthorized(
-                challenge(self._realm, scope, "invalid_token"), "the token is not valid any more"
-            )
-        grants = {name: frozenset(actions) for name, actions in claims.grants.items()}
-        is_admin = user is not None and user.is_admin
-        principal = Principal(claims.user, is_admin=is_admin, grants=grants)
-        self._proven.note(credentials, principal, row, left)
+        principal = None
+        if claims is not None:
+            look = partial(accounts.of_claims, claims=claims, now=self._clock())
+            principal = self._store.read(look)
+        if principal is None:
+            raise Unauthorized(challenge(self._realm, scope, "invalid_token"), _ENDED)
+        self._proven.note(credentials, principal, left)
         return principal
 
-    def _find(self, name: str) -> tuple[bytes | None, User | None]:
-        """The account of a folded name, as it is kept and as it is read."""
-        row = self._store.read(partial(_find, name=name)) if name else None
-        return row, None if row is None else User.decode(row)
+    def _access(self, credentials: str, secret: str, scope: str, why: str) -> Principal:
+        found = self._token(secret)
+        if found is None:
+            error = "invalid_token" if why is _ENDED else ""
+            raise Unauthorized(challenge(self._realm, scope, error), why)
+        principal, ends = found
+        self._proven.note(credentials, principal, ends - self._clock() if ends else 3600.0)
+        return principal
 
+    def _token(self, secret: str) -> tuple[Principal, float] | None:
+        now = self._clock()
 
-def _find(view: View, name: str) -> bytes | None:
-    return find_row(view, name)
+        def look(view: View) -> tuple[Principal, float] | None:
+            token_id = tokens.find_id(view, secret)
+            return None if token_id is None else accounts.of_token(view, token_id, now)
+
+        return self._store.read(look)
+
+    def _session(self, credentials: str, headers: Mapping[str, str], method: str) -> Principal:
+        """A cookie that stands for nobody is as good as none: the browser shows the sign-in."""
+        cookie = credentials.removeprefix(_COOKIE)
+        now = self._clock()
+        found = self._store.read(partial(accounts.of_session, cookie=cookie, now=now))
+        if found is None:
+            return ANONYMOUS
+        if method not in _SAFE:
+            said = headers.get("x-csrf-token", "")
+            if not (is_own_origin(headers, self._realm.url) and is_csrf_token(cookie, said)):
+                raise CsrfFailed
+        principal, ends = found
+        self._proven.note(credentials, principal, ends - now)
+        return principal
 
 
 def _decode_basic(value: str) -> tuple[str, str] | None:

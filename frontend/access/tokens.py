@@ -1,114 +1,127 @@
-"""Short-lived tokens of `GET /v2/token`: signed, never stored, and granting nothing by themselves.
+"""Rows of the table `token`: access tokens, and refresh tokens of clients that logged in.
 
-A token says who asked, the account's epoch and the scopes that were asked for. Rights are decided
-again whenever it is used, and a raised epoch ends it at once.
+"i" · id            MessagePack of `Token`
+"h" · hash          id; the BLAKE3 hash of the token, which itself is nowhere
+"u" · user · 0 · id nothing: the tokens of an account
+"t" · id            u64 when it was last used, in seconds since 1970
 """
 
-import hashlib
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Literal, Self
 
 import msgspec
-from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
-from cas.verbs import View
-from frontend.domain.message import Principal, Response
-from frontend.domain.rights import parse_scopes
-from index.keys import META_SECRET
+from frontend.access.secret import ACCESS, REFRESH, hash_of, new_id, new_secret
+from frontend.access.users import User
+from frontend.domain.message import Scope
+from index.changes import PutRecord
+from index.view import View
 
-LIFETIME: Final = 300  # seconds
-
-
-class Claims(msgspec.Struct, frozen=True, rename={"user": "u", "epoch": "e", "grants": "g"}):
-    """What a token says; `user` is empty for the anonymous."""
-
-    user: str
-    epoch: int
-    grants: dict[str, list[str]]
+TABLE: Final = "token"
+Kind = Literal["access", "refresh"]
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A new token and when it was made, in seconds since 1970."""
+class Narrowed(msgspec.Struct, frozen=True, array_like=True):
+    """One scope of a token, as it is kept."""
 
-    token: str
-    issued_at: int
+    repository: str
+    actions: tuple[str, ...]
 
 
-class Signer:
-    """Makes tokens and reads its own; every worker of one store can read all of them."""
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token of an account. Times are seconds since 1970; `expires_at` 0: never.
 
-    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._serializer = URLSafeTimedSerializer(
-            secret,
-            salt=b"orlop.v2.token",  # the same secret signs upload ids: salts keep them apart
-            signer=_signer(clock),
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-        )
+    A refresh token ends with the password that it was made by (`epoch`), or with the access token
+    (`parent`), and is narrowed as that is.
+    """
+
+    hash: bytes
+    user: str  # folded name
+    user_id: int
+    name: str = ""
+    kind: Kind = "access"
+    created_at: int = 0
+    expires_at: int = 0
+    scopes: tuple[Narrowed, ...] | None = None
+    epoch: int = 0
+    parent: str = ""  # an access token's id
+
+    def encode(self) -> bytes:
+        """MessagePack map of field names to values."""
+        return msgspec.msgpack.encode(self)
 
     @classmethod
-    def of(cls, view: View) -> "Signer":
-        """The signer of a store, whose secret is in its index."""
-        secret = view.get("meta", META_SECRET)
-        if not secret:
-            raise LookupError(META_SECRET)
-        return cls(secret)
+    def decode(cls, value: bytes) -> Self:
+        """Read what `encode` wrote; fields of a later version are ignored."""
+        return msgspec.msgpack.decode(value, type=cls)
 
-    def issue(
-        self, principal: Principal, epoch: int, grants: Mapping[str, frozenset[str]]
-    ) -> Issued:
-        """A token for `principal` that covers `grants` for `LIFETIME` seconds."""
-        plain = {name: sorted(actions) for name, actions in grants.items()}
-        claims = msgspec.to_builtins(Claims(principal.name, epoch, plain))
-        return Issued(self._serializer.dumps(claims), int(self._clock()))
+    def is_of(self, user: User, now: float) -> bool:
+        """Whether it still stands for the account as it is."""
+        is_current = not self.expires_at or now < self.expires_at
+        has_password = self.kind == "access" or bool(self.parent) or self.epoch == user.epoch
+        return is_current and has_password and self.user_id == user.id and not user.is_disabled
 
-    def read(self, token: str) -> Claims | None:
-        """What a token says; None when it is not ours or has ended."""
-        found = self.read_with_life(token)
-        return None if found is None else found[0]
-
-    def read_with_life(self, token: str) -> tuple[Claims, float] | None:
-        """What a token says, and for how many seconds more; None as `read`."""
-        try:
-            said, made = self._serializer.loads(token, max_age=LIFETIME, return_timestamp=True)
-            return msgspec.convert(said, Claims), made.timestamp() + LIFETIME - self._clock()
-        except (BadData, msgspec.ValidationError, UnicodeEncodeError):
+    @property
+    def narrowing(self) -> tuple[Scope, ...] | None:
+        """Its scopes as rights are decided by them."""
+        if self.scopes is None:
             return None
+        return tuple(Scope(each.repository, frozenset(each.actions)) for each in self.scopes)
 
 
-def token_response(
-    signer: Signer, principal: Principal, epoch: int, parameters: tuple[tuple[str, str], ...]
-) -> Response:
-    """Answer a request for a token; scopes that it will not be good for are no error.
-
-    Source: distribution, docs/content/spec/auth/token.md, "Token Response Fields".
-    """
-    scopes = [value for name, value in parameters if name == "scope"]
-    issued = signer.issue(principal, epoch, parse_scopes(scopes))
-    body = msgspec.json.encode(
-        {
-            "token": issued.token,
-            "access_token": issued.token,
-            "expires_in": LIFETIME,
-            "issued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(issued.issued_at)),
-        }
-    )
-    headers = (
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    )
-    return Response(200, headers, (body,))
+def new_token(row: Token) -> tuple[str, str, list[PutRecord]]:
+    """Make a token of what `row` says, but for its hash: (its id, itself, the changes)."""
+    secret = new_secret(ACCESS if row.kind == "access" else REFRESH)
+    token_id, row = new_id(), msgspec.structs.replace(row, hash=hash_of(secret))
+    changes = [
+        PutRecord(TABLE, row_key(token_id), row.encode()),
+        PutRecord(TABLE, b"h" + row.hash, token_id.encode()),
+        PutRecord(TABLE, _of_user(row.user) + token_id.encode(), b"\1"),
+    ]
+    return token_id, secret, changes
 
 
-def _signer(clock: Callable[[], float]) -> type[TimestampSigner]:
-    class Signed(TimestampSigner):
-        """itsdangerous asks its own clock; tests need another."""
+def drop_token(token_id: str, row: Token) -> list[PutRecord]:
+    """The changes that end a token."""
+    keys = (row_key(token_id), b"h" + row.hash, _of_user(row.user) + token_id.encode())
+    return [PutRecord(TABLE, key, None) for key in (*keys, used_key(token_id))]
 
-        def get_timestamp(self) -> int:
-            return int(clock())
 
-    return Signed
+def row_key(token_id: str) -> bytes:
+    """The key of a token's row."""
+    return b"i" + token_id.encode("utf-8", "replace")[:64]
+
+
+def used_key(token_id: str) -> bytes:
+    """The key of when it was last used."""
+    return b"t" + token_id.encode("utf-8", "replace")[:64]
+
+
+def find_id(view: View, secret: str) -> str | None:
+    """The id of the token that a client sent."""
+    found = view.record(TABLE, b"h" + hash_of(secret))
+    return None if found is None else found.decode()
+
+
+def find_row(view: View, token_id: str) -> bytes | None:
+    """The encoded row of a token."""
+    return view.record(TABLE, row_key(token_id))
+
+
+def last_used(view: View, token_id: str) -> int:
+    """When it was last used, within an hour; 0: never."""
+    return int.from_bytes(view.record(TABLE, used_key(token_id)) or b"\0")
+
+
+def iter_tokens(view: View, user: str) -> Iterator[tuple[str, Token]]:
+    """(id, token) of an account."""
+    prefix = _of_user(user)
+    for key, _ in view.iter_records(TABLE, prefix):
+        token_id = key[len(prefix) :].decode()
+        row = find_row(view, token_id)
+        if row is not None:
+            yield token_id, Token.decode(row)
+
+
+def _of_user(user: str) -> bytes:
+    return b"u" + user.encode() + b"\0"

@@ -1,5 +1,8 @@
 """Rows of the table `user`: folded name → MessagePack of `User`."""
 
+import re
+import secrets
+from collections.abc import Iterator
 from typing import Final, Self
 
 import msgspec
@@ -9,14 +12,24 @@ from index.view import View
 
 TABLE: Final = "user"
 ADMIN: Final = "admin"  # the role, and the name of the first user
+USER: Final = "user"
+# No colon, which would end it in Basic credentials, and nothing that is shown as something else.
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An account. `epoch` is in every short-lived token: raising it revokes them."""
+    """An account.
+
+    `id` tells it from an earlier one of the same name, `epoch` from itself with an earlier
+    password: both are random, and in whatever was proven by it.
+    """
 
     hash: str  # argon2id, in PHC form
-    role: str = "user"
+    role: str = USER
     epoch: int = 0
+    id: int = 0
+    is_disabled: bool = False
+    created_at: int = 0  # seconds since 1970
 
     def encode(self) -> bytes:
         """MessagePack map of field names to values."""
@@ -33,23 +46,49 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.role == ADMIN
 
 
+def new_user(encoded: str, role: str, now: int) -> User:
+    """An account that is none of those before it."""
+    numbers = (secrets.randbits(63), secrets.randbits(63))
+    return User(hash=encoded, role=role, id=numbers[0], epoch=numbers[1], created_at=now)
+
+
+def with_password(user: User, encoded: str) -> User:
+    """The account with another password: what the old one proved is worth nothing any more."""
+    return msgspec.structs.replace(user, hash=encoded, epoch=secrets.randbits(63))
+
+
 def fold(name: str) -> str:
     """Names that differ in case alone are one account."""
     return name.casefold()
 
 
-def find_row(view: View, name: str) -> bytes | None:
-    """The encoded account of a folded name; None for what cannot be one."""
+def is_user_name(name: str) -> bool:
+    """Whether a folded name may be an account's."""
+    return _NAME.fullmatch(name) is not None
+
+
+def row_key(name: str) -> bytes | None:
+    """The row's key of a folded name; None for what cannot be one."""
     key = name.encode("utf-8", "replace")
-    if not 0 < len(key) <= 255:  # bytes: the index's keys end at 511
-        return None
-    return view.record(TABLE, key)
+    return key if 0 < len(key) <= 255 else None  # bytes: the index's keys end at 511
+
+
+def find_row(view: View, name: str) -> bytes | None:
+    """The encoded account of a folded name."""
+    key = row_key(name)
+    return None if key is None else view.record(TABLE, key)
 
 
 def find(view: View, name: str) -> User | None:
     """The account of a folded name; None for what cannot be one."""
     value = find_row(view, name)
     return None if value is None else User.decode(value)
+
+
+def iter_users(view: View) -> Iterator[tuple[str, User]]:
+    """All accounts in the order of their names."""
+    for key, value in view.iter_records(TABLE):
+        yield key.decode(), User.decode(value)
 
 
 def put(name: str, user: User) -> PutRecord:

@@ -6,7 +6,7 @@ FrontendFault
 ├── uploads     BlobUploadInvalid, SizeInvalid, RangeInvalid, BodyTooSlow
 ├── requests    RangeNotSatisfiable, PaginationNumberInvalid, PreconditionFailed, TooLarge,
 │               TooManyTags, RequestInvalid, Unsupported
-└── access      Unauthorized, Denied, TooManyRequests
+└── access      Unauthorized, Denied, CsrfFailed, TooManyRequests
 
 A message says what was wrong, where, and what to do. It is sent to whoever asked, so it names only
 what the request named: a private repository and a missing one read the same.
@@ -331,6 +331,17 @@ class Denied(FrontendFault):
     def __str__(self) -> str:
         return (
             f"you may not {self.action} in repository {self.repository}: ask its owner for access"
+        )
+
+
+@dataclass(eq=False)
+class CsrfFailed(FrontendFault):
+    """A change that a browser's session did not ask for by a page of ours."""
+
+    def __str__(self) -> str:
+        return (
+            "this change does not come from a page of this registry: send X-CSRF-Token as "
+            "`/api/v1/session` says it"
         )
 
 

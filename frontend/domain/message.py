@@ -10,23 +10,60 @@ from index.changes import ImageName
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks. `name` is empty for anonymous; `is_admin` may do everything.
+class Scope:
+    """What an access token covers: "*", "storage/*" or "storage/name", and actions there."""
 
-    `grants` narrows what a short-lived token may do: image name → actions; None: not narrowed.
+    repository: str
+    actions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A row of the index on which a decision rests: when it changes, the decision falls."""
+
+    table: str
+    key: bytes
+    value: bytes | None = field(repr=False)  # may hold a secret's hash
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `name` is empty for anonymous; `is_admin` may do everything, but for `scopes`.
+
+    `scopes` is what an access token narrows its account to, `grants` what a short-lived token was
+    asked for: image name → actions. None: not narrowed. `via` says how it was proven: "password",
+    "session:ID", "token:ID", "socket", or nothing; and `evidence` by which rows.
     """
 
     name: str = ""
     is_admin: bool = False
     grants: Mapping[str, frozenset[str]] | None = None
+    scopes: tuple[Scope, ...] | None = None
+    via: str = ""
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def is_anonymous(self) -> bool:
         """Nobody signed in (an anonymous token is anonymous too)."""
         return not self.name
 
+    @property
+    def is_direct(self) -> bool:
+        """The person itself: no token of any kind, which may be in many hands."""
+        return self.grants is None and self.via.partition(":")[0] in (
+            "password",
+            "session",
+            "socket",
+        )
+
+    @property
+    def is_administrator(self) -> bool:
+        """May do what concerns no single repository."""
+        return self.is_admin and self.scopes is None and self.grants is None
+
 
 ANONYMOUS: Final = Principal()
+SOCKET: Final = Principal("admin", is_admin=True, via="socket")  # whoever owns the data directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,33 @@
 """Who may do what: the one place that decides access, and words the challenge.
 
-A principal has rights on a repository; a short-lived token may narrow them to the scopes that it
-was asked for. A token grants nothing by itself: rights are decided again on every use, so what it
-was issued for may be refused, or be there no more. A private and a missing repository answer the
-same: 401 to the anonymous, NAME_UNKNOWN to whoever is signed in without rights.
+A principal has a role in a repository. An access token narrows its account to scopes, and a
+short-lived token to what it was asked for; neither grants anything by itself: rights are decided
+again on every use. A private and a missing repository answer the same: 401 to the anonymous,
+NAME_UNKNOWN to whoever is signed in without rights.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from frontend.domain.faults import Denied, NameUnknown, Unauthorized
-from frontend.domain.message import Principal
+from frontend.domain.message import Evidence, Principal, Scope
 from index.changes import ImageName
 from index.records import Repository
 
-Action = Literal["pull", "push", "delete"]
-ACTIONS: Final = frozenset(("pull", "push", "delete"))
+Action = Literal["pull", "push", "delete", "admin"]
+Role = Literal["reader", "writer", "admin"]
+ACTIONS: Final = frozenset(("pull", "push", "delete"))  # what tokens can be asked for
 CATALOG: Final = "registry:catalog:*"  # scope, and the key of its grant: no image has such a name
+
+# Whoever pushes may move tags, but only who administers may make bytes go.
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "reader": frozenset(("pull",)),
+    "writer": frozenset(("pull", "push")),
+    "admin": frozenset(("pull", "push", "delete", "admin")),
+}
+_NONE: Final[frozenset[str]] = frozenset()
 
 _MAX_SCOPES: Final = 100  # of one token: a mount needs two
 # Source: distribution, docs/content/spec/auth/scope.md; the class in brackets is deprecated.
@@ -35,11 +44,33 @@ class Realm:
     service: str
 
 
-def allowed(principal: Principal, action: Action, record: Repository | None) -> bool:
-    """Whether the principal has the right, whatever its token was asked for."""
-    if record is None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository `storage/name` as one principal finds it; `evidence` is the row of its role."""
+
+    name: str
+    record: Repository | None
+    role: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+def allowed(principal: Principal, action: Action, place: Place) -> bool:
+    """Whether the principal has the right, whatever its short-lived token was asked for."""
+    if place.record is None:
         return False
-    return principal.is_admin or (action == "pull" and record.visibility == "public")
+    if action == "pull" and place.record.visibility == "public":
+        return True
+    if not covered(principal.scopes, action, place.name):
+        return False
+    return principal.is_admin or action in ROLES.get(place.role, _NONE)
+
+
+def covered(scopes: Iterable[Scope] | None, action: Action, name: str) -> bool:
+    """Whether an access token, if there is one, reaches an action in a repository."""
+    if scopes is None:
+        return True
+    wanted = ("*", f"{name.partition('/')[0]}/*", name)
+    return any(scope.repository in wanted and action in scope.actions for scope in scopes)
 
 
 def granted(principal: Principal, action: str, name: str) -> bool:
@@ -47,13 +78,13 @@ def granted(principal: Principal, action: str, name: str) -> bool:
     return principal.grants is None or action in principal.grants.get(name, ())
 
 
-def may(principal: Principal, action: Action, name: ImageName, record: Repository | None) -> bool:
+def may(principal: Principal, action: Action, name: ImageName, place: Place) -> bool:
     """Whether the action is possible, without saying why not (a mount's source)."""
-    return granted(principal, action, str(name)) and allowed(principal, action, record)
+    return granted(principal, action, str(name)) and allowed(principal, action, place)
 
 
 def require(
-    principal: Principal, action: Action, name: ImageName, record: Repository | None, realm: Realm
+    principal: Principal, action: Action, name: ImageName, place: Place, realm: Realm
 ) -> Repository:
     """Return the repository's record when the principal may do `action` in image `name`.
 
@@ -67,11 +98,11 @@ def require(
             challenge(realm, scope_of(name, action), "insufficient_scope"),
             f"the token does not cover {action} on {name}",
         )
-    if record is not None and allowed(principal, action, record):
-        return record
+    if place.record is not None and allowed(principal, action, place):
+        return place.record
     if principal.is_anonymous:
         raise Unauthorized(challenge(realm, scope_of(name, action)))
-    if allowed(principal, "pull", record):
+    if allowed(principal, "pull", place):
         raise Denied(action, name.repository)
     raise NameUnknown(str(name))
 

@@ -7,11 +7,20 @@ from typing import Any
 from werkzeug.routing import Map
 
 from cas.verbs import View
-from frontend.access.users import ADMIN
-from frontend.domain.message import ANONYMOUS, Principal
+from frontend.access.standing import find_place
+from frontend.access.users import fold
+from frontend.domain.message import ANONYMOUS, SOCKET, Principal
 from frontend.domain.rights import allowed, require_account
 from frontend.management.problems import Forbidden, NotFound
-from frontend.management.routing import Access, Account, Admin, Anybody, OnRepository, Route
+from frontend.management.routing import (
+    Access,
+    Account,
+    Admin,
+    Anybody,
+    OnRepository,
+    Own,
+    Route,
+)
 from frontend.registry.call import Registry
 from frontend.server.serving import LOCAL_STATE
 
@@ -53,8 +62,9 @@ class Door:
 
     async def _identify(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Principal:
         if scope.get("state", {}).get(LOCAL_STATE):
-            return Principal(ADMIN, is_admin=True)
-        principal = await self._registry.authenticator.authenticate(headers)
+            return SOCKET
+        authenticate = self._registry.authenticator.authenticate
+        principal = await authenticate(headers, method=scope["method"])
         if principal.grants is not None:
             raise Forbidden("a registry token is for the registry: use the password here")
         return principal
@@ -62,19 +72,28 @@ class Door:
     def _require(self, access: Access, principal: Principal, place: Mapping[str, str]) -> None:
         match access:
             case Account():
-                require_account(principal, self._registry.site.realm)
+                self._require_account(principal, access.is_direct)
+            case Own(to, is_direct):
+                self._require_account(principal, is_direct)
+                if not principal.is_administrator and principal.name != fold(place["username"]):
+                    raise Forbidden(f"only an administrator, and whoever it is, may {to}")
             case Admin(to):
-                require_account(principal, self._registry.site.realm)
-                if not principal.is_admin:
+                self._require_account(principal)
+                if not principal.is_administrator:
                     raise Forbidden(f"only an administrator may {to}")
             case OnRepository():
                 self._require_repository(access, principal, f"{place['storage']}/{place['name']}")
 
+    def _require_account(self, principal: Principal, is_direct: bool = False) -> None:
+        require_account(principal, self._registry.site.realm)
+        if is_direct and not principal.is_direct:
+            raise Forbidden("a token may not do this: use the password, or a session")
+
     def _require_repository(self, access: OnRepository, principal: Principal, name: str) -> None:
         def look(view: View) -> tuple[bool, bool]:
-            record = view.repository(name)
-            can_see = allowed(principal, "pull", record)
-            return can_see, can_see and allowed(principal, access.action, record)
+            place = find_place(view, principal, name)
+            can_see = allowed(principal, "pull", place)
+            return can_see, can_see and allowed(principal, access.action, place)
 
         can_see, can_do = self._registry.store.read(look)
         if not can_do:

@@ -6,9 +6,9 @@ from typing import Literal
 import msgspec
 
 from cas.verbs import View
+from frontend.access.standing import iter_visible
 from frontend.domain.message import Principal
 from frontend.domain.names import parse_repository
-from frontend.domain.rights import allowed
 from frontend.management.problems import Conflict, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import (
@@ -151,8 +151,7 @@ class Repositories:
 def _repositories(view: View, principal: Principal) -> list[RepositoryShown]:
     return [
         RepositoryShown(**_described(name, record))
-        for name, record in view.iter_repositories()
-        if allowed(principal, "pull", record)
+        for name, record in iter_visible(view, principal)
     ]
 
 

@@ -43,6 +43,14 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """The account that the path names, or an administrator. `is_direct` as for `Account`."""
+
+    to: str
+    is_direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Admin:
     """An administrator of this registry; `to` says what for."""
 
@@ -57,7 +65,7 @@ class OnRepository:
     to: str
 
 
-Access = Anybody | Visitor | Account | Admin | OnRepository
+Access = Anybody | Visitor | Account | Own | Admin | OnRepository
 
 
 @dataclass(frozen=True, slots=True)

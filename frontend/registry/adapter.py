@@ -8,17 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from frontend.access.tokens import token_response
-from frontend.access.users import ADMIN
 from frontend.domain import routes
-from frontend.domain.faults import Unauthorized, Unsupported
-from frontend.domain.message import Principal, Request, Response
-from frontend.domain.paging import parse_query
+from frontend.domain.message import ANONYMOUS, SOCKET, Principal, Request, Response
 from frontend.domain.rights import CATALOG, scope_of
 from frontend.errors import API_VERSION, KNOWN_ERRORS, error_response
 from frontend.registry import manifests, uploads
 from frontend.registry.call import Call, Registry
 from frontend.registry.respond import answer, is_read
+from frontend.registry.token import issue
 from frontend.server.body import Body, ClientGone, Receive
 from frontend.server.delivery import deliver
 from frontend.server.groups import sole_leaf
@@ -95,7 +92,7 @@ class Exchange:
             principal,
         )
         if isinstance(route, routes.Token):
-            return self._token(request)
+            return await issue(self.registry, request, body)
         if is_read(route, self.method):
             registry = self.registry
             return registry.store.read(lambda view: answer(request, view, registry.site))
@@ -110,27 +107,12 @@ class Exchange:
             return error
 
     async def _authenticate(self, route: routes.Route | Exception) -> Principal:
+        if isinstance(route, routes.Token):
+            return ANONYMOUS  # the endpoint looks at credentials itself
         if self.scope.get("state", {}).get(LOCAL_STATE):
-            return Principal(ADMIN, is_admin=True)
-        try:
-            scope = wanted_scope(route, self.method)
-            return await self.registry.authenticator.authenticate(self.headers, scope)
-        except Unauthorized as error:
-            if isinstance(route, routes.Token):
-                # The endpoint of the Bearer realm itself: only a password can help here.
-                error.challenge = f'Basic realm="{self.registry.site.realm.service}"'
-            raise
-
-    def _token(self, request: Request) -> Response:
-        if request.method == "POST":
-            raise Unsupported("tokens are issued to GET, with Basic credentials or anonymously")
-        if request.principal.grants is not None:
-            raise Unauthorized(
-                f'Basic realm="{self.registry.site.realm.service}"', "a token makes no other token"
-            )
-        epoch = self.registry.authenticator.epoch(request.principal)
-        parameters = parse_query(request.query)
-        return token_response(self.registry.signer, request.principal, epoch, parameters)
+            return SOCKET
+        scope = wanted_scope(route, self.method)
+        return await self.registry.authenticator.authenticate(self.headers, scope, self.method)
 
 
 def wanted_scope(route: routes.Route | Exception, method: str) -> str:

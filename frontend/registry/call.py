@@ -4,25 +4,28 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from cas.harm import Damage
 from cas.stats import Stats
-from cas.verbs import Store, StoreChange, View
+from cas.verbs import Store, StoreChange
 from frontend.access.credentials import Authenticator
-from frontend.access.tokens import Signer
-from frontend.domain.faults import NameUnknown, TooManyRequests, Unsupported
+from frontend.access.signing import Signer
+from frontend.access.standing import expect, find_place
+from frontend.domain.faults import NameUnknown, TooManyRequests, Unauthorized, Unsupported
 from frontend.domain.message import Request
 from frontend.domain.paging import parse_query
-from frontend.domain.rights import Action, require
+from frontend.domain.rights import Action, Place, challenge, require
 from frontend.registry.site import Site
 from frontend.server.body import Body
 from frontend.settings import Settings
 from index.changes import Expectation, ImageName, RepositoryRevision
 from index.errors import ExpectationsFailed
 from index.records import Repository
+
+_CHANGED: Final = "what you logged in with was changed meanwhile: log in again"
 
 
 @dataclass(slots=True)
@@ -104,12 +107,16 @@ class Call:
             Unauthorized, NameUnknown, Denied: see `domain.rights`.
             Unsupported: the repository takes no writes.
         """
-        record = self.store.read(partial(_repository, name=image.repository))
-        realm = self.registry.site.realm
-        record = require(self.request.principal, action, image, record, realm)
+        return self._require(action, image)[0]
+
+    def _require(self, action: Action, image: ImageName) -> tuple[Repository, Place]:
+        principal = self.request.principal
+        look = partial(find_place, principal=principal, name=image.repository)
+        place = self.store.read(look)
+        record = require(principal, action, image, place, self.registry.site.realm)
         if record.kind != "hosted":
             raise Unsupported(f"repository {image.repository} is a cache: nothing is pushed to it")
-        return record
+        return record, place
 
     async def commit(
         self,
@@ -118,25 +125,26 @@ class Call:
         changes: Sequence[StoreChange],
         expectations: Sequence[Expectation] = (),
     ) -> None:
-        """Commit what the caller may do in `image` on the repository's settings as they are now.
+        """Commit what the caller may do in `image`, on settings and rights as they are then.
 
         Raises:
             ExpectationsFailed: those of `expectations` that did not hold.
+            Unauthorized: what proved the caller has changed.
             NameUnknown: the repository went, or changes too fast to follow.
         """
-        for _ in range(2):  # once more when somebody changed its settings meanwhile
-            revision = self.require(action, image).revision
-            current = RepositoryRevision(image.repository, revision)
+        who = expect(self.request.principal.evidence)
+        for _ in range(2):  # once more when somebody changed its settings, or the role, meanwhile
+            record, place = self._require(action, image)
+            revision = RepositoryRevision(image.repository, record.revision)
+            current = (revision, *expect(place.evidence))
             try:
-                await self.store.commit(changes, (*expectations, current))
+                await self.store.commit(changes, (*expectations, *who, *current))
             except ExpectationsFailed as error:
-                others = tuple(failed for failed in error.failed if failed != current)
+                if any(failed in who for failed in error.failed):
+                    raise Unauthorized(challenge(self.registry.site.realm), _CHANGED) from None
+                others = tuple(failed for failed in error.failed if failed not in current)
                 if others:
                     raise ExpectationsFailed(others) from None
             else:
                 return
         raise NameUnknown(str(image))
-
-
-def _repository(view: View, name: str) -> Repository | None:
-    return view.repository(name)

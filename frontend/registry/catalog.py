@@ -8,8 +8,8 @@ its own by `-` or `.` have been listed. Nothing is read that the page does not n
 from collections.abc import Iterable, Iterator
 
 from cas.verbs import View
+from frontend.access.standing import may
 from frontend.domain.message import Principal
-from frontend.domain.rights import allowed
 from index.records import Repository
 
 Row = tuple[str, Repository]
@@ -68,6 +68,6 @@ def _iter_from(view: View, repository: str) -> Iterator[Row]:
 
 def _iter_images(principal: Principal, view: View, row: Row, after: str) -> Iterator[str]:
     name, record = row
-    if allowed(principal, "pull", record):
+    if may(view, principal, "pull", name, record):
         for path, _ in view.iter_images(record.id, after):
             yield f"{name}/{path}"

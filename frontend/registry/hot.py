@@ -12,6 +12,7 @@ from typing import Final
 
 from cas.verbs import View
 from frontend import access_log
+from frontend.access.credentials import credentials_of
 from frontend.access.proven import Proof
 from frontend.domain import routes
 from frontend.domain.message import ANONYMOUS, Request, Response, Slice
@@ -86,7 +87,7 @@ class HotRegistry:
         """The answer to somebody new, be it a refusal: a password is never verified twice."""
         route = _hot_route(head)
         headers = join_headers(head.fields)
-        credentials = headers.get("authorization", "")
+        credentials = credentials_of(headers)
         if route is None or not credentials:
             return None
         authenticator, store = self._registry.authenticator, self._registry.store
@@ -102,7 +103,7 @@ class HotRegistry:
 
     def _look(self, block: bytes, head: Head, route: routes.Route, view: View) -> Answer | None:
         headers = join_headers(head.fields)
-        proof = self._registry.authenticator.recall(headers.get("authorization", ""), view)
+        proof = self._registry.authenticator.recall(credentials_of(headers), view)
         if proof is None:
             return None
         made = self._answer(head, route, headers, proof, view)

@@ -10,8 +10,9 @@ from typing import Final
 
 from cas.digest import Digest
 from cas.verbs import View
+from frontend.access.standing import expect, find_place
 from frontend.domain.faults import FrontendFault
-from frontend.domain.message import Principal
+from frontend.domain.message import Evidence, Principal
 from frontend.domain.names import parse_name
 from frontend.domain.rights import may
 from frontend.registry.call import Call
@@ -22,17 +23,20 @@ from index.records import Repository
 
 MAX_CANDIDATES: Final = 100  # images looked at for a mount that names none
 
+Source = tuple[ImageName, Repository, tuple[Evidence, ...]]  # and the row of the caller's role
+
 
 async def mount(call: Call, image: ImageName, digest: Digest, source: str | None) -> bool:
     """Link `digest` in `image` if `source`, or any image when None, allows it."""
     found = call.store.read(partial(_find, call.request.principal, digest, source))
     if found is None:
         return False
-    name, record = found
+    name, record, evidence = found
     lease = call.registry.settings.gc.lease_seconds
     expectations = (
         Linked(name, digest.key),
         RepositoryRevision(name.repository, record.revision),
+        *expect(evidence),
     )
     try:
         await call.commit("push", image, [Link(image, digest.key, lease)], expectations)
@@ -41,9 +45,7 @@ async def mount(call: Call, image: ImageName, digest: Digest, source: str | None
     return True
 
 
-def _find(
-    principal: Principal, digest: Digest, source: str | None, view: View
-) -> tuple[ImageName, Repository] | None:
+def _find(principal: Principal, digest: Digest, source: str | None, view: View) -> Source | None:
     """An image that links the digest and that the principal may pull."""
     if source is not None:
         return _allowed(principal, digest, _parse(source), view)
@@ -56,15 +58,17 @@ def _find(
 
 def _allowed(
     principal: Principal, digest: Digest, name: ImageName | None, view: View
-) -> tuple[ImageName, Repository] | None:
+) -> Source | None:
     if name is None:
         return None
-    record = view.repository(name.repository)
+    place = find_place(view, principal, name.repository)
     image = view.image(name)
-    if record is None or image is None or not may(principal, "pull", name, record):
+    if place.record is None or image is None or not may(principal, "pull", name, place):
         return None
     found = None if view.link(image.id, digest.key) is None else view.object(digest.key)
-    return (name, record) if found is not None and not is_hurt(view, found) else None
+    if found is None or is_hurt(view, found):
+        return None
+    return name, place.record, place.evidence
 
 
 def _parse(source: str) -> ImageName | None:

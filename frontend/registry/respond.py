@@ -6,6 +6,7 @@ reads: they are the adapter's. Access is decided here, before anything else is l
 """
 
 from cas.verbs import View
+from frontend.access.standing import find_place
 from frontend.domain import routes
 from frontend.domain.faults import NameUnknown, Unsupported
 from frontend.domain.message import Request, Response
@@ -69,12 +70,14 @@ def _require_access(route: routes.Route, request: Request, view: View, site: Sit
     elif name is None:
         require_account(principal, site.realm)
     else:
+        place = find_place(view, principal, name.repository)
         try:
-            require(principal, "pull", name, view.repository(name.repository), site.realm)
+            require(principal, "pull", name, place, site.realm)
         except NameUnknown:
             # Source: distribution-spec, "Listing Referrers": never 404. Whoever sees every
             # repository learns nothing from an empty list; to others, missing is like private.
-            if not (principal.is_admin and isinstance(route, routes.Referrers)):
+            sees_all = principal.is_admin and principal.scopes is None
+            if not (sees_all and isinstance(route, routes.Referrers)):
                 raise
 
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from cas.digest import Digest
 from cas.local import open_store
-from frontend.access.users import User, put
+from frontend.access.accounts import claims_of, proven_user
+from frontend.access.users import User, put, with_password
 from frontend.bootstrap import prepare
-from frontend.domain.message import Principal
 from frontend.registry.hot import HotRegistry
 from frontend.server.heads import parse_head
 from frontend.service import build_registry
@@ -169,13 +169,12 @@ async def test_a_changed_account_is_not_recalled(hot):
 
 
 async def test_a_token_is_recalled_until_its_account_changes(hot):
-    admin = Principal("admin", is_admin=True)
-    epoch = hot.registry.authenticator.epoch(admin)
-    token = hot.registry.signer.issue(admin, epoch, {str(IMAGE): frozenset(["pull"])}).token
+    admin = await hot.registry.authenticator.authenticate({"authorization": GOOD})
+    token = hot.registry.signer.issue(claims_of(admin, {str(IMAGE): ["pull"]})).token
     await hot.prove(f"Bearer {token}")
 
     assert b" 200 OK" in hot.ask(credentials=f"Bearer {token}").beginning
-    await hot.store.commit([put("admin", User(hash="x", role="admin", epoch=epoch + 1))])
+    await hot.store.commit([put("admin", with_password(proven_user(admin), "x"))])
     assert hot.ask(credentials=f"Bearer {token}") is None
 
 

@@ -1,14 +1,17 @@
 """`frontend.domain.rights`: who may do what, and what the others are told."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
 
 from frontend.domain.faults import Denied, NameUnknown, Unauthorized
-from frontend.domain.message import Principal
+from frontend.domain.message import Principal, Scope
 from frontend.domain.rights import (
     CATALOG,
+    ROLES,
+    Place,
     Realm,
     allowed,
     challenge,
@@ -29,9 +32,9 @@ ANONYMOUS, STRANGER, ADMIN = Principal(), Principal("eve"), Principal("admin", i
 ACTIONS = ("pull", "push", "delete")
 
 
-def outcome(principal, action, record):
+def outcome(principal, action, record, role=""):
     try:
-        require(principal, action, NAME, record, REALM)
+        require(principal, action, NAME, Place(NAME.repository, record, role), REALM)
     except (Denied, NameUnknown, Unauthorized) as error:
         return type(error)
     return "yes"
@@ -60,7 +63,7 @@ def test_private_and_missing_cannot_be_told_apart(who, action):
     told = []
     for record in (PRIVATE, None):
         with pytest.raises((Unauthorized, NameUnknown)) as caught:
-            require(who, action, NAME, record, REALM)
+            require(who, action, NAME, Place(NAME.repository, record), REALM)
         told.append((type(caught.value), caught.value.__dict__, str(caught.value)))
 
     assert told[0] == told[1]
@@ -72,10 +75,58 @@ def test_a_token_for_something_else_is_told_nothing_but_what_to_ask_for(record):
 
     assert outcome(narrow, "push", record) is Unauthorized
     with pytest.raises(Unauthorized) as caught:
-        require(narrow, "pull", ImageName("local/other", "app"), record, REALM)
+        require(narrow, "pull", ImageName("local/other", "app"), Place("", record), REALM)
     assert caught.value.challenge.endswith(
         'scope="repository:local/other/app:pull",error="insufficient_scope"'
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "may_do"),
+    [
+        ("", ()),
+        ("reader", ("pull",)),
+        ("writer", ("pull", "push")),
+        ("admin", ("pull", "push", "delete", "admin")),
+        ("owner", ()),  # of a later version: it gives nothing here
+    ],
+)
+@pytest.mark.parametrize("record", [PUBLIC, PRIVATE, None])
+def test_a_role_gives_what_it_says_where_there_is_a_repository(role, may_do, record):
+    place = Place(NAME.repository, record, role)
+
+    for action in (*ACTIONS, "admin"):
+        expected = record is not None and (
+            action in may_do or (action == "pull" and record is PUBLIC)
+        )
+        assert allowed(STRANGER, action, place) == expected
+        assert allowed(ADMIN, action, place) == (record is not None)
+
+
+@pytest.mark.parametrize(
+    ("reach", "is_in"),
+    [
+        ("*", True),
+        ("local/*", True),
+        ("local/secret", True),
+        ("local/secret2", False),
+        ("loca/*", False),
+        ("local", False),
+        ("*/secret", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("who", [Principal("eve"), ADMIN])
+def test_a_tokens_scopes_narrow_and_never_widen(reach, is_in, who):
+    token = replace(who, scopes=(Scope(reach, frozenset({"pull", "push"})),))
+    writer = Place(NAME.repository, PRIVATE, "admin")
+
+    assert allowed(token, "pull", writer) == allowed(token, "push", writer) == is_in
+    assert not allowed(token, "delete", writer)
+    assert not allowed(token, "admin", writer)
+    assert allowed(token, "pull", Place(NAME.repository, PUBLIC))
+    assert allowed(token, "push", Place(NAME.repository, PRIVATE)) == (is_in and who.is_admin)
+    assert not token.is_administrator
 
 
 def test_a_token_grants_nothing_by_itself():
@@ -91,17 +142,19 @@ def test_a_token_grants_nothing_by_itself():
     st.sampled_from(ACTIONS),
     st.sampled_from([PUBLIC, PRIVATE, None]),
     st.sampled_from([None, {}, {str(NAME): frozenset({"pull"})}]),
+    st.sampled_from(["", *ROLES]),
 )
-def test_may_and_require_agree(principal, action, record, grants):
+def test_may_and_require_agree(principal, action, record, grants, role):
     who = Principal(principal.name, principal.is_admin, grants)
 
-    assert may(who, action, NAME, record) == (outcome(who, action, record) == "yes")
-    assert not may(who, action, NAME, record) or allowed(who, action, record)
+    place = Place(NAME.repository, record, role)
+    assert may(who, action, NAME, place) == (outcome(who, action, record, role) == "yes")
+    assert not may(who, action, NAME, place) or allowed(who, action, place)
 
 
 def test_whoever_may_not_know_learns_the_command_all_the_same():
     with pytest.raises(NameUnknown, match="`orlop repository create local/secret`"):
-        require(ADMIN, "push", NAME, None, REALM)
+        require(ADMIN, "push", NAME, Place(NAME.repository, None), REALM)
 
 
 def test_the_base_asks_every_anonymous_for_an_account():

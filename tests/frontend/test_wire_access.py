@@ -223,12 +223,6 @@ def test_a_changed_or_foreign_token_is_401_invalid(live):
         assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
-def test_posting_for_a_token_is_not_supported_yet(live):
-    answer = live.stranger.post("/v2/token", data={"grant_type": "password"})
-
-    assert (answer.status_code, codes(answer)) == (405, ["UNSUPPORTED"])
-
-
 def test_a_raised_epoch_ends_tokens_and_a_changed_hash_ends_passwords(live):
     old = _account(live, "carol", "old", epoch=1)
     token = token_for(live, auth=("carol", "old"))
