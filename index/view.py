@@ -130,6 +130,12 @@ class View:
             if record is not None:
                 yield key.decode(), record
 
+    def repository_name(self, number: int) -> str | None:
+        """The name of a repository by its id; None also when it is being taken apart."""
+        found = self.get("repository_by_id", keys.u32(number))
+        name = None if found is None else found.decode()
+        return None if name is None or name.startswith(keys.LEAVING) else name
+
     def image(self, name: ImageName) -> Image | None:
         """An image's id and counts; None when it holds nothing (or its repository is missing)."""
         repository = self.repository(name.repository)

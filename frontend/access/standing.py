@@ -1,6 +1,8 @@
 """What a principal has to do with repositories, on one snapshot: `domain.rights` with its rows."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from heapq import merge
 
 from frontend.access import grants
 from frontend.domain.message import Evidence, Principal
@@ -43,8 +45,17 @@ def iter_visible(
                 yield name, record
         return
     roles = {} if principal.is_anonymous else dict(grants.iter_roles(view, principal.name))
-    for name, record in view.iter_repositories(after):
+    for name, record in merge(view.iter_public(after), _iter_granted(view, roles, after)):
         if allowed(principal, "pull", Place(name, record, roles.get(record.id, ""))):
+            yield name, record
+
+
+def _iter_granted(view: View, roles: Iterable[int], after: str) -> Iterator[tuple[str, Repository]]:
+    """Private repositories of these numbers, in the order of their names, from beyond `after`."""
+    names = sorted(name for number in roles if (name := view.repository_name(number)) is not None)
+    for name in names[bisect_right(names, after) :]:
+        record = view.repository(name)
+        if record is not None and record.visibility != "public":
             yield name, record
 
 

@@ -8,7 +8,7 @@ its own by `-` or `.` have been listed. Nothing is read that the page does not n
 from collections.abc import Iterable, Iterator
 
 from cas.verbs import View
-from frontend.access.standing import may
+from frontend.access.standing import iter_visible, may
 from frontend.domain.message import Principal
 from index.records import Repository
 
@@ -25,9 +25,11 @@ def iter_catalog(principal: Principal, view: View, last: str) -> Iterator[str]:
         current = view.repository(repository)
         if current is not None:
             yield from _iter_images(principal, view, (repository, current), path)
-        following = view.iter_repositories(repository + "/")  # beyond those that continue its name
+        following = iter_visible(
+            view, principal, repository + "/"
+        )  # beyond those that continue its name
     else:
-        following = _iter_from(view, repository)
+        following = _iter_from(principal, view, repository)
     for row in iter_ordered(waiting, following):
         yield from _iter_images(principal, view, row, "")
 
@@ -58,12 +60,12 @@ def _iter_ancestors(view: View, repository: str) -> Iterator[Row]:
                 yield repository[:end], record
 
 
-def _iter_from(view: View, repository: str) -> Iterator[Row]:
-    """Repositories from `repository` on, itself included."""
+def _iter_from(principal: Principal, view: View, repository: str) -> Iterator[Row]:
+    """Repositories that may be seen from `repository` on, itself included."""
     record = view.repository(repository) if repository else None
     if record is not None:
         yield repository, record
-    yield from view.iter_repositories(repository)
+    yield from iter_visible(view, principal, repository)
 
 
 def _iter_images(principal: Principal, view: View, row: Row, after: str) -> Iterator[str]:
