@@ -1,15 +1,15 @@
 """Who may call what of the management API: asked in one place, before a body is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from werkzeug.routing import Map
 
-from cas.verbs import View
 from frontend.access.standing import find_place
 from frontend.access.users import fold
-from frontend.domain.message import ANONYMOUS, SOCKET, Principal
+from frontend.domain.message import ANONYMOUS, SOCKET, Evidence, Principal
 from frontend.domain.rights import allowed, require_account
 from frontend.management.problems import Forbidden, NotFound
 from frontend.management.routing import (
@@ -53,7 +53,8 @@ class Door:
         principal = ANONYMOUS
         if not isinstance(route.access, Anybody):
             principal = await self._identify(scope, headers)
-            self._require(route.access, principal, place)
+            evidence = self._require(route.access, principal, place)
+            principal = replace(principal, evidence=(*principal.evidence, *evidence))
         return Admitted(principal, route)
 
     def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
@@ -69,7 +70,10 @@ class Door:
             raise Forbidden("a registry token is for the registry: use the password here")
         return principal
 
-    def _require(self, access: Access, principal: Principal, place: Mapping[str, str]) -> None:
+    def _require(
+        self, access: Access, principal: Principal, place: Mapping[str, str]
+    ) -> tuple[Evidence, ...]:
+        """What the right rests on, beside who it is."""
         match access:
             case Account():
                 self._require_account(principal, access.is_direct)
@@ -82,23 +86,22 @@ class Door:
                 if not principal.is_administrator:
                     raise Forbidden(f"only an administrator may {to}")
             case OnRepository():
-                self._require_repository(access, principal, f"{place['storage']}/{place['name']}")
+                name = f"{place['storage']}/{place['name']}"
+                return self._require_repository(access, principal, name)
+        return ()
 
     def _require_account(self, principal: Principal, is_direct: bool = False) -> None:
         require_account(principal, self._registry.site.realm)
         if is_direct and not principal.is_direct:
             raise Forbidden("a token may not do this: use the password, or a session")
 
-    def _require_repository(self, access: OnRepository, principal: Principal, name: str) -> None:
-        def look(view: View) -> tuple[bool, bool]:
-            place = find_place(view, principal, name)
-            can_see = allowed(principal, "pull", place)
-            return can_see, can_see and allowed(principal, access.action, place)
-
-        can_see, can_do = self._registry.store.read(look)
-        if not can_do:
-            require_account(principal, self._registry.site.realm)
-        if not can_see:
+    def _require_repository(
+        self, access: OnRepository, principal: Principal, name: str
+    ) -> tuple[Evidence, ...]:
+        place = self._registry.store.read(partial(find_place, principal=principal, name=name))
+        if allowed(principal, access.action, place):
+            return place.evidence
+        require_account(principal, self._registry.site.realm)
+        if not allowed(principal, "pull", place):
             raise NotFound(f"no repository {name[:200]} that you may use")
-        if not can_do:
-            raise Forbidden(f"you may not {access.to} {name}")
+        raise Forbidden(f"you may not {access.to} {name}")

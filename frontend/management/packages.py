@@ -10,6 +10,7 @@ from cas.digest import Digest
 from cas.errors import DigestInvalid
 from frontend.domain.faults import FrontendFault
 from frontend.domain.names import parse_name, parse_tag
+from frontend.management.committing import commit
 from frontend.management.problems import NotFound
 from frontend.management.routing import Asked, OnRepository, Reply, Route
 from frontend.registry.call import Registry
@@ -64,6 +65,7 @@ class Packages:
     """The handlers."""
 
     def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._store = registry.store
 
     def routes(self) -> tuple[Route, ...]:
@@ -96,7 +98,7 @@ class Packages:
 
         async def delete_one(package: Package) -> None:
             async with limiter:
-                which, reason = await self._delete(repository, record, package)
+                which, reason = await self._delete(asked, record, package)
             said = Outcome(package.image, package.tag, package.digest, reason or None)
             getattr(outcome, which).append(said)
 
@@ -105,14 +107,12 @@ class Packages:
                 nursery.start_soon(delete_one, package)
         return Reply(outcome)
 
-    async def _delete(
-        self, repository: str, record: Repository, package: Package
-    ) -> tuple[str, str]:
+    async def _delete(self, asked: Asked, record: Repository, package: Package) -> tuple[str, str]:
         """Where the package belongs in the outcome, and why."""
-        current = RepositoryRevision(repository, record.revision)
+        current = RepositoryRevision(asked.repository, record.revision)
         try:
-            change, expectations = _deletion(repository, package)
-            await self._store.commit([change], [*expectations, current])
+            change, expectations = _deletion(asked.repository, package)
+            await commit(self._registry, asked, [change], [*expectations, current])
         except (FrontendFault, DigestInvalid, ValueError) as error:
             return "rejected", str(error)
         except TargetMissing:

@@ -36,17 +36,33 @@ class Ending(Exception):
         return "the server ends before the work does; it goes on with the next run"
 
 
+class Outdated(Exception):
+    """If-Match names another state than there is."""
+
+    def __str__(self) -> str:
+        return "it was changed since you read it: read it again, and repeat the change on that"
+
+
 class Forbidden(Exception):
     """The account may not do this."""
 
 
-KNOWN_PROBLEMS: Final = (Conflict, NotFound, Ending, Forbidden, HTTPException, *KNOWN_ERRORS)
+KNOWN_PROBLEMS: Final = (
+    Conflict,
+    NotFound,
+    Ending,
+    Outdated,
+    Forbidden,
+    HTTPException,
+    *KNOWN_ERRORS,
+)
 
 _STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
     Conflict: HTTPStatus.CONFLICT,
     Forbidden: HTTPStatus.FORBIDDEN,
     Ending: HTTPStatus.SERVICE_UNAVAILABLE,
     NotFound: HTTPStatus.NOT_FOUND,
+    Outdated: HTTPStatus.PRECONDITION_FAILED,
 }
 _KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the registry's answer
 

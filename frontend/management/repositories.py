@@ -9,6 +9,7 @@ from cas.verbs import View
 from frontend.access.standing import iter_visible
 from frontend.domain.message import Principal
 from frontend.domain.names import parse_repository
+from frontend.management.committing import commit
 from frontend.management.problems import Conflict, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import (
@@ -129,7 +130,7 @@ class Repositories:
         )
         expectations = (StorageExists(wanted.storage), RepositoryAbsent(name))
         try:
-            await self._store.commit([PutRepository(name, record)], expectations)
+            await commit(self._registry, asked, [PutRepository(name, record)], expectations)
         except ExpectationsFailed as error:
             if expectations[0] in error.failed:
                 raise NotFound(f"there is no storage {wanted.storage}") from None

@@ -4,6 +4,7 @@ import msgspec
 
 from frontend.domain.faults import NameInvalid
 from frontend.domain.names import is_component
+from frontend.management.committing import commit
 from frontend.management.problems import Conflict
 from frontend.management.replies import time_text
 from frontend.management.routing import Admin, Asked, Paging, Reply, Route, page_of
@@ -84,7 +85,7 @@ class Storages:
         if not is_component(name):
             raise NameInvalid(name)
         try:
-            await self._store.commit([CreateStorage(name)], [StorageAbsent(name)])
+            await commit(self._registry, asked, [CreateStorage(name)], [StorageAbsent(name)])
         except ExpectationsFailed:
             raise Conflict(f"storage {name} exists") from None
         return Reply(StorageShown(name, time_text(self._registry.site.now())))

@@ -25,7 +25,7 @@ from index.changes import Expectation, ImageName, RepositoryRevision
 from index.errors import ExpectationsFailed
 from index.records import Repository
 
-_CHANGED: Final = "what you logged in with was changed meanwhile: log in again"
+CHANGED: Final = "what you logged in with was changed meanwhile: log in again"
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Call:
                 await self.store.commit(changes, (*expectations, *who, *current))
             except ExpectationsFailed as error:
                 if any(failed in who for failed in error.failed):
-                    raise Unauthorized(challenge(self.registry.site.realm), _CHANGED) from None
+                    raise Unauthorized(challenge(self.registry.site.realm), CHANGED) from None
                 others = tuple(failed for failed in error.failed if failed not in current)
                 if others:
                     raise ExpectationsFailed(others) from None

@@ -1,0 +1,33 @@
+"""Commits of the management API: they hold only while what let the caller in still does."""
+
+from collections.abc import Sequence
+
+from frontend.access.standing import expect
+from frontend.domain.faults import Unauthorized
+from frontend.domain.rights import challenge
+from frontend.management.routing import Asked
+from frontend.registry.call import CHANGED, Registry
+from index.changes import Change, Expectation
+from index.errors import ExpectationsFailed
+
+
+async def commit(
+    registry: Registry,
+    asked: Asked,
+    changes: Sequence[Change],
+    expectations: Sequence[Expectation] = (),
+) -> None:
+    """Apply all `changes`, or none.
+
+    Raises:
+        ExpectationsFailed: those of `expectations` that did not hold.
+        Unauthorized: the caller's credentials or rights were changed meanwhile.
+        StorageFull, Busy, StoreFailed.
+    """
+    who = expect(asked.principal.evidence)
+    try:
+        await registry.store.commit(changes, (*expectations, *who))
+    except ExpectationsFailed as error:
+        if any(failed in who for failed in error.failed):
+            raise Unauthorized(challenge(registry.site.realm), CHANGED) from None
+        raise
