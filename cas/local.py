@@ -50,6 +50,7 @@ from cas.works import Works
 from index import keys
 from index.changes import (
     INLINE_LIMIT,
+    DeleteRepository,
     Expectation,
     ImageName,
     Link,
@@ -178,7 +179,10 @@ class LocalStore:
         for adopt in adopted:
             await self._believe(adopt.digest)
         with self._failing.committing():
-            return await self._commit(adopted, terms)
+            revision = await self._commit(adopted, terms)
+        if any(isinstance(change, DeleteRepository) for change in plain):
+            self._upkeep.clearer.wake()
+        return revision
 
     async def _believe(self, digest: Digest) -> None:
         """What readers have just met of an object counts first: who pushes it is to mend it."""

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from cas import errors as cas
-from frontend.domain import faults
+from frontend.domain import faults, rule_faults
 from frontend.domain.message import Response
 from index import errors as index
 
@@ -68,6 +68,11 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     faults.TooManyTags: Wire(HTTPStatus.REQUEST_URI_TOO_LONG, "UNSUPPORTED"),
     faults.RequestInvalid: Wire(HTTPStatus.BAD_REQUEST, "UNSUPPORTED"),
     faults.Unsupported: Wire(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+    # rules: docker and podman print what is DENIED, and do not try again; Docker Hub says 403 too.
+    # Source: moby, distribution/errors.go, retryOnError; containers/common, pkg/retry.
+    rule_faults.TagImmutable: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
+    rule_faults.QuotaExceeded: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
+    rule_faults.PatternsInvalid: Wire(HTTPStatus.BAD_REQUEST, "UNSUPPORTED"),
     # access
     faults.Unauthorized: Wire(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED"),
     faults.Denied: Wire(HTTPStatus.FORBIDDEN, "DENIED"),

@@ -19,7 +19,6 @@ from index.repositories import iter_leaving
 from index.transaction import Transaction
 
 _MOST_PER_STEP: Final = 24  # rows that one step writes, those included that are settled later
-_BY_REPOSITORY: Final = ("names", "grant")  # tables whose keys begin with R, beside the counted
 
 
 class Cleared(NamedTuple):
@@ -74,13 +73,21 @@ def _empty(
 
 def _end(transaction: Transaction, name: str, record: Repository, rows: int) -> bool:
     """Drop the rows that are the repository's own; True when that were all."""
-    key = keys.u32(record.id)
-    for table in _BY_REPOSITORY:
-        for row in [row for row, _ in islice(transaction.scan(table, key), rows)]:
-            if transaction.rows + _MOST_PER_STEP > rows:
-                return False
-            transaction.delete(table, row)
-    transaction.delete("usage", key)
-    transaction.delete("repository_by_id", key)
+    for table, key in list(islice(_iter_own(transaction, keys.u32(record.id)), rows)):
+        if transaction.rows + _MOST_PER_STEP > rows:
+            return False
+        transaction.delete(table, key)
+    transaction.delete("usage", keys.u32(record.id))
+    transaction.delete("repository_by_id", keys.u32(record.id))
     transaction.delete("repository", name.encode())
     return True
+
+
+def _iter_own(transaction: Transaction, number: bytes) -> Iterator[tuple[str, bytes]]:
+    """Rows that hang on no image: of names, and the roles that accounts have in it, twice each."""
+    for key, _ in transaction.scan("names", number):
+        yield "names", key
+    granted = b"r" + number
+    for key, _ in transaction.scan("grant", granted):
+        yield "grant", b"u" + key[len(granted) :] + b"\0" + number
+        yield "grant", key  # last: while it is there, it says that there is another

@@ -21,6 +21,7 @@ import trio
 from cas.errors import Busy
 from cas.keeping import taking_packs
 from cas.maintenance import reclaim
+from cas.maintenance.clearing import Clearer
 from cas.maintenance.noting import Note, noting
 from cas.maintenance.reclaim import Candidate, CopyDamaged
 from cas.maintenance.rehearsal import rehearse
@@ -47,8 +48,9 @@ _log = logging.getLogger("orlop.collector")
 class Collector:
     """Runs collections, one at a time; one per store."""
 
-    def __init__(self, works: Works) -> None:
+    def __init__(self, works: Works, clearer: Clearer) -> None:
         self._works = works
+        self._clearer = clearer
         self._alone = trio.Lock()
 
     async def run(self, task: Collect) -> AsyncGenerator[Progress | Due | Collected, None]:
@@ -59,6 +61,8 @@ class Collector:
         """
         note = Note("gc", task.is_thorough, news=_NEWS)
         async with self._alone, self._noting(task, note):
+            if not task.is_dry:
+                await self._clearer.clear()
             run = _Run(self._works, task)
             async with aclosing(run.rehearse() if task.is_dry else run.collect()) as steps:
                 async for told in steps:

@@ -1,4 +1,4 @@
-"""Maintenance of one store: collecting, scrubbing, quarantine and mending, asked for or not."""
+"""Maintenance of one store: collecting, clearing, scrubbing and mending, asked for or not."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from cas.errors import CasError, StoreFailed
+from cas.maintenance.clearing import Clearer
 from cas.maintenance.collector import Collector
 from cas.maintenance.mending import Mender
 from cas.maintenance.quarantine import Quarantine
@@ -42,7 +43,8 @@ class Upkeep:
         self.quarantine = Quarantine(works)
         self.mender = Mender(works, placer)
         self._scrubber = Scrubber(works, self.quarantine, self.mender)
-        self._collector = Collector(works)
+        self.clearer = Clearer(works)
+        self._collector = Collector(works, self.clearer)
 
     def run(self, task: Collect | Scrub) -> AsyncGenerator[Told, None]:
         """What somebody asked for."""
@@ -62,6 +64,7 @@ class Upkeep:
             self.keep_reporting,
             self.keep_mending,
             self.keep_looking,
+            self.keep_clearing,
             partial(self.keep_collecting, collecting),
             partial(self.keep_scrubbing, scrubbing, rate),
         )
@@ -83,6 +86,12 @@ class Upkeep:
             await self._go_on(self._look_again)
             self.mender.wake()
             await trio.sleep(LOOK_SECONDS)
+
+    async def keep_clearing(self) -> None:
+        """Take deleted repositories apart, at once; what could not be is part of a collection."""
+        while True:
+            await self.clearer.wait_woken()
+            await self._go_on(self._clear)
 
     async def keep_collecting(self, every: float) -> None:
         """Collect every so many seconds; 0: never."""
@@ -108,6 +117,9 @@ class Upkeep:
 
     async def _mend(self) -> None:
         await self.mender.mend()
+
+    async def _clear(self) -> None:
+        await self.clearer.clear()
 
     async def _look_again(self) -> None:
         await self.quarantine.mark_hurt()

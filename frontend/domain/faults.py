@@ -6,6 +6,7 @@ FrontendFault
 ├── uploads     BlobUploadInvalid, SizeInvalid, RangeInvalid, BodyTooSlow
 ├── requests    RangeNotSatisfiable, PaginationNumberInvalid, PreconditionFailed, TooLarge,
 │               TooManyTags, RequestInvalid, Unsupported
+├── rules       see `frontend.domain.rule_faults`
 └── access      Unauthorized, Denied, CsrfFailed, TooManyRequests
 
 A message says what was wrong, where, and what to do. It is sent to whoever asked, so it names only

@@ -1,6 +1,7 @@
 """Packages: an image's tag, or a manifest without one, as people see and delete them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -10,10 +11,12 @@ from cas.digest import Digest
 from cas.errors import DigestInvalid
 from frontend.domain.faults import FrontendFault
 from frontend.domain.names import parse_name, parse_tag
+from frontend.domain.tag_rules import rules_for
 from frontend.management.committing import commit
 from frontend.management.problems import NotFound
 from frontend.management.routing import Asked, OnRepository, Reply, Route
 from frontend.registry.call import Registry
+from frontend.registry.rules import fault_of
 from index.changes import (
     Change,
     DropPackage,
@@ -112,14 +115,25 @@ class Packages:
         current = RepositoryRevision(asked.repository, record.revision)
         try:
             change, expectations = _deletion(asked.repository, package)
-            await commit(self._registry, asked, [change], [*expectations, current])
+            rules = rules_for(record, asked.repository, [change])
+            await commit(self._registry, asked, [change], [*expectations, *rules, current])
         except (FrontendFault, DigestInvalid, ValueError) as error:
             return "rejected", str(error)
         except TargetMissing:
             return "missing", ""
         except ExpectationsFailed as error:
-            return _refusal(error.failed)
+            return self._refusal(error.failed)
         return "deleted", ""
+
+    def _refusal(self, failed: Sequence[Expectation]) -> tuple[str, str]:
+        """Why a package was not deleted: a missing one needs no other reason."""
+        if any(isinstance(each, TagExists | ManifestExists) for each in failed):
+            return "missing", ""
+        if any(isinstance(each, NoParent) for each in failed):
+            return "rejected", "an index needs it: delete that first"
+        if any(isinstance(each, RepositoryRevision) for each in failed):
+            return "rejected", "the repository's settings were changed meanwhile: try again"
+        return "rejected", str(self._store.read(partial(fault_of, failed=failed)))
 
 
 def _deletion(repository: str, package: Package) -> tuple[Change, Sequence[Expectation]]:
@@ -136,11 +150,3 @@ def _deletion(repository: str, package: Package) -> tuple[Change, Sequence[Expec
         return DropPackage(image, tag), [TagExists(image, tag)]
     key = Digest.parse(package.digest or "").key
     return Unlink(image, key), [ManifestExists(image, key), NoParent(image, key)]
-
-
-def _refusal(failed: Sequence[Expectation]) -> tuple[str, str]:
-    if any(isinstance(each, NoParent) for each in failed):
-        return "rejected", "an index needs it: delete that first"
-    if all(isinstance(each, RepositoryRevision) for each in failed):
-        return "rejected", "the repository's settings were changed meanwhile: try again"
-    return "missing", ""

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import trio
 
+from cas.digest import Digest
 from cas.harm import Damage
 from cas.stats import Stats
 from cas.verbs import Store, StoreChange
@@ -18,6 +19,8 @@ from frontend.domain.faults import NameUnknown, TooManyRequests, Unauthorized, U
 from frontend.domain.message import Request
 from frontend.domain.paging import parse_query
 from frontend.domain.rights import Action, Place, challenge, require
+from frontend.domain.tag_rules import rules_for
+from frontend.registry.rules import Room, fault_of
 from frontend.registry.site import Site
 from frontend.server.body import Body
 from frontend.settings import Settings
@@ -124,11 +127,17 @@ class Call:
         image: ImageName,
         changes: Sequence[StoreChange],
         expectations: Sequence[Expectation] = (),
+        *,
+        size: int = 0,
     ) -> None:
         """Commit what the caller may do in `image`, on settings and rights as they are then.
 
+        `size` is that of an upload to be adopted. The repository's rules are expected too; what is
+        missing, or not as expected, is told before them.
+
         Raises:
             ExpectationsFailed: those of `expectations` that did not hold.
+            TagImmutable, QuotaExceeded: a rule of the repository did not.
             Unauthorized: what proved the caller has changed.
             NameUnknown: the repository went, or changes too fast to follow.
         """
@@ -137,14 +146,22 @@ class Call:
             record, place = self._require(action, image)
             revision = RepositoryRevision(image.repository, record.revision)
             current = (revision, *expect(place.evidence))
+            rules = rules_for(record, image.repository, changes)
             try:
-                await self.store.commit(changes, (*expectations, *who, *current))
+                await self.store.commit(changes, (*expectations, *who, *rules, *current))
             except ExpectationsFailed as error:
                 if any(failed in who for failed in error.failed):
                     raise Unauthorized(challenge(self.registry.site.realm), CHANGED) from None
-                others = tuple(failed for failed in error.failed if failed not in current)
+                others = tuple(failed for failed in error.failed if failed in expectations)
                 if others:
                     raise ExpectationsFailed(others) from None
+                if not any(failed in current for failed in error.failed):
+                    look = partial(fault_of, failed=error.failed, changes=changes, size=size)
+                    raise self.store.read(look) from None
             else:
                 return
         raise NameUnknown(str(image))
+
+    def room(self, record: Repository, image: ImageName, digest: Digest | None = None) -> Room:
+        """What the repository, with the settings that were read, may still take."""
+        return Room(self.store, image.repository, record.quota_bytes, digest)

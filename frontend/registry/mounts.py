@@ -27,7 +27,11 @@ Source = tuple[ImageName, Repository, tuple[Evidence, ...]]  # and the row of th
 
 
 async def mount(call: Call, image: ImageName, digest: Digest, source: str | None) -> bool:
-    """Link `digest` in `image` if `source`, or any image when None, allows it."""
+    """Link `digest` in `image` if `source`, or any image when None, allows it.
+
+    Raises:
+        QuotaExceeded: it does not fit, so it would not after an upload either.
+    """
     found = call.store.read(partial(_find, call.request.principal, digest, source))
     if found is None:
         return False

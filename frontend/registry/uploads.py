@@ -1,7 +1,8 @@
 """Pushing blobs: sessions, chunks, and the forms that need no session.
 
 Source: distribution-spec, "Pushing blobs". A body of at most 64 KiB that comes whole is put into
-the index with its link, in one commit; everything else is staged, adopted and linked.
+the index with its link, in one commit; everything else is staged, adopted and linked. What cannot
+fit the repository's quota is refused before it is taken; its session keeps what it held.
 """
 
 import contextlib
@@ -21,10 +22,12 @@ from frontend.domain.routes import BlobUpload, BlobUploads
 from frontend.errors import error_response
 from frontend.registry.call import Call
 from frontend.registry.mounts import mount
+from frontend.registry.rules import Room
 from frontend.server.body import Body, Prefetch
 from frontend.server.groups import sole_leaf
 from frontend.server.intake import Intake
 from index.changes import INLINE_LIMIT, ImageName, Link, PutObject
+from index.records import Repository
 
 EMPTY: Final = ("Content-Length", "0")
 END_SECONDS: Final = 5.0  # to remove a staged file although the request was cancelled
@@ -32,7 +35,7 @@ END_SECONDS: Final = 5.0  # to remove a staged file although the request was can
 
 async def begin(call: Call, route: BlobUploads) -> Response:
     """POST: begin a session, or take or mount a whole blob."""
-    call.require("push", route.name)
+    record = call.require("push", route.name)
     parameters = call.parameters
     mounted = first(parameters, "mount")
     if mounted is not None:
@@ -41,7 +44,8 @@ async def begin(call: Call, route: BlobUploads) -> Response:
             return created(route.name, digest)
     whole = first(parameters, "digest")
     if whole is not None and mounted is None:
-        return await _push_whole(call, route.name, Digest.parse(whole))
+        digest = Digest.parse(whole)
+        return await _push_whole(call, route.name, digest, call.room(record, route.name, digest))
     algorithm = first(parameters, "digest-algorithm") or "sha256"
     if not is_supported(algorithm):
         raise DigestInvalid(algorithm)
@@ -51,9 +55,9 @@ async def begin(call: Call, route: BlobUploads) -> Response:
 
 async def append(call: Call, route: BlobUpload) -> Response:
     """PATCH: append a chunk, or a stream, to a session."""
-    upload = await _resume(call, route)
+    upload, record = await _resume(call, route)
     try:
-        await _take(call, upload)
+        await _take(call, upload, call.room(record, route.name))
     except (RangeInvalid, OffsetMismatch) as error:
         return _out_of_order(call, route.name, upload, error)
     return _progress(202, route.name, upload)
@@ -61,7 +65,7 @@ async def append(call: Call, route: BlobUpload) -> Response:
 
 async def finish(call: Call, route: BlobUpload) -> Response:
     """PUT: append the last chunk, if any, and make the session a blob."""
-    upload = await _resume(call, route)
+    upload, record = await _resume(call, route)
     text = first(call.parameters, "digest")
     try:
         digest = Digest.parse(text or "")
@@ -71,7 +75,7 @@ async def finish(call: Call, route: BlobUpload) -> Response:
     try:
         if upload.size == 0 and _is_small(call):
             return await _finish_small(call, route, upload, digest)
-        await _take(call, upload)
+        await _take(call, upload, call.room(record, route.name, digest))
     except (RangeInvalid, OffsetMismatch) as error:
         return _out_of_order(call, route.name, upload, error)
     await _adopt(call, route.name, upload, digest)
@@ -80,13 +84,13 @@ async def finish(call: Call, route: BlobUpload) -> Response:
 
 async def status(call: Call, route: BlobUpload) -> Response:
     """GET and HEAD: how much the session holds."""
-    upload = await _resume(call, route)
+    upload, _ = await _resume(call, route)
     return _progress(204, route.name, upload)
 
 
 async def cancel(call: Call, route: BlobUpload) -> Response:
     """DELETE: end the session."""
-    upload = await _resume(call, route)
+    upload, _ = await _resume(call, route)
     await upload.cancel()
     return Response(204)
 
@@ -97,21 +101,21 @@ def created(image: ImageName, digest: Digest) -> Response:
     return Response(201, (location, ("Docker-Content-Digest", str(digest)), EMPTY))
 
 
-async def _resume(call: Call, route: BlobUpload) -> Upload:
-    call.require("push", route.name)
+async def _resume(call: Call, route: BlobUpload) -> tuple[Upload, Repository]:
+    record = call.require("push", route.name)
     # The algorithm is the session's own: it is part of the id, and of the id's MAC.
     upload, _ = await call.store.stage(_owner(call, route.name), session=route.id)
-    return upload
+    return upload, record
 
 
-async def _push_whole(call: Call, image: ImageName, digest: Digest) -> Response:
+async def _push_whole(call: Call, image: ImageName, digest: Digest, room: Room) -> Response:
     if _is_small(call):
         await _put_small(call, image, digest)
         return created(image, digest)
     upload, _ = await call.store.stage(_owner(call, image, digest.algorithm))
     is_done = False
     try:
-        await _take(call, upload)
+        await _take(call, upload, room)
         await _adopt(call, image, upload, digest)
         is_done = True
     finally:
@@ -145,23 +149,25 @@ async def _put_small(call: Call, image: ImageName, digest: Digest) -> None:
 async def _adopt(call: Call, image: ImageName, upload: Upload, digest: Digest) -> None:
     lease = call.registry.settings.gc.lease_seconds
     adopt = Adopt(upload.id, digest, _owner(call, image))
-    await call.commit("push", image, (adopt, Link(image, digest.key, lease)))
+    changes = (adopt, Link(image, digest.key, lease))
+    await call.commit("push", image, changes, size=upload.size)
 
 
-async def _take(call: Call, upload: Upload) -> None:
+async def _take(call: Call, upload: Upload, room: Room) -> None:
     """Append the body. What arrived before an error stays, so that the client can go on."""
     offset = upload.size
     length = _check_range(call, offset)
     if call.body.content_length == 0:
         return
+    room.check(offset + (call.body.content_length or 0))
     began = offset
     with call.registry.upload_slot():
-        offset = await _append_all(call.body, upload, offset)
+        offset = await _append_all(call.body, upload, offset, room)
     if length is not None and offset - began != length:
         raise SizeInvalid(length, offset - began)
 
 
-async def _append_all(body: Body, upload: Upload, offset: int) -> int:
+async def _append_all(body: Body, upload: Upload, offset: int, room: Room) -> int:
     """Append block by block while the next one arrives; returns the new size."""
     if body.intake is not None:
         offset = await _receive(body.intake, upload, offset)
@@ -170,6 +176,8 @@ async def _append_all(body: Body, upload: Upload, offset: int) -> int:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(blocks.run)
             async for block in blocks.receive:
+                if body.content_length is None:  # else there was room for all of it
+                    room.check(offset + sum(map(len, block)))
                 offset = await upload.append(offset, *block)
     except BaseExceptionGroup as group:  # of the nursery: one error, wrapped
         raise sole_leaf(group) from None

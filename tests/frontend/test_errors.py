@@ -8,7 +8,7 @@ import pytest
 from cas import errors as cas_errors
 from cas.digest import Digest
 from cas.errors import Busy, CasError, DaemonAway, Damaged
-from frontend.domain import faults
+from frontend.domain import faults, rule_faults
 from frontend.domain.faults import FrontendFault
 from frontend.errors import WIRE, error_response, wire
 from index import errors as index_errors
@@ -33,7 +33,11 @@ def body_of(response):
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for module in (faults, cas_errors, index_errors) for kind in kinds_of(module)],
+    [
+        kind
+        for module in (faults, rule_faults, cas_errors, index_errors)
+        for kind in kinds_of(module)
+    ],
     ids=lambda kind: kind.__name__,
 )
 def test_every_error_has_a_status_and_a_code(kind):
