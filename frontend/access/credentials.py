@@ -13,14 +13,14 @@ from typing import Final
 
 from cas.verbs import Store, View
 from frontend.access import accounts, tokens
-from frontend.access.passwords import Passwords
+from frontend.access.passwords import MAX_PASSWORD, MIN_PASSWORD, Passwords
 from frontend.access.proven import NOBODY, Proof, Proven
-from frontend.access.secret import is_access_token
+from frontend.access.secret import is_access_token, is_secret
 from frontend.access.sessions import cookie_of, is_csrf_token
 from frontend.access.signing import Signer
 from frontend.access.standing import holds
 from frontend.access.users import User, fold
-from frontend.domain.faults import CsrfFailed, Unauthorized
+from frontend.domain.faults import CsrfFailed, RequestInvalid, Unauthorized
 from frontend.domain.message import ANONYMOUS, Principal
 from frontend.domain.origin import is_own_origin
 from frontend.domain.rights import Realm, challenge
@@ -99,6 +99,27 @@ class Authenticator:
         if found is None:
             raise Unauthorized(challenge(self._realm), _WRONG)
         return found
+
+    async def is_password(self, name: str, password: str) -> bool:
+        """Whether this is the password of the account of a folded name.
+
+        Raises:
+            TooManyRequests
+        """
+        return await self._verify(name, password) is not None
+
+    async def hash_password(self, password: str) -> str:
+        """What is kept of a new password.
+
+        Raises:
+            RequestInvalid: it is too short, too long, or looks like a token.
+        """
+        length = len(password.encode("utf-8", "replace"))
+        if not MIN_PASSWORD <= length <= MAX_PASSWORD or is_secret(password):
+            raise RequestInvalid(
+                f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes and is no token"
+            )
+        return await self._passwords.hash(password)
 
     def find_token(self, secret: str) -> Principal | None:
         """Whoever has the access or refresh token `secret`."""

@@ -22,6 +22,7 @@ from frontend.domain.faults import TooManyRequests
 REMEMBER_SECONDS: Final = 60.0
 MAX_REMEMBERED: Final = 4096  # credentials; about 200 bytes each
 MAX_WAITING: Final = 64  # verifications: at two in 32 ms, the last one waits a second
+MIN_PASSWORD: Final = 8  # bytes. Source: NIST SP 800-63B, 5.1.1.2
 MAX_PASSWORD: Final = 1024  # bytes that are hashed at all
 
 # Source: OWASP Password Storage: argon2id, 19 MiB, t=2, p=1.
@@ -82,6 +83,10 @@ class Passwords:
             if flight.is_right is not None:
                 return flight.is_right
         return True
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password for keeping, in a thread; encoding errors have been refused."""
+        return await trio.to_thread.run_sync(hash_password, password, limiter=self._limiter)
 
     def seconds_left(self, user: str, encoded: str | None, password: str) -> float:
         """How long it will still be known that this is right; below zero: it is not."""

@@ -11,11 +11,15 @@ import msgspec
 
 from cas.stats import RepositoryStats
 from frontend.management.described import Described
+from frontend.management.grants import Grants
 from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
 from frontend.management.routing import Admin, Anybody, Asked, Reply, Route
+from frontend.management.sessions import Sessions
 from frontend.management.storages import Storages
+from frontend.management.tokens import Tokens
+from frontend.management.users import Users
 from frontend.registry.call import Registry
 
 
@@ -50,7 +54,16 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 def management_routes(registry: Registry) -> tuple[Route, ...]:
     """All routes, of everything that has some."""
     own = Server(registry).routes()
-    rooms = (Storages, Repositories, Packages, Maintenance)
+    rooms = (
+        Sessions,
+        Users,
+        Tokens,
+        Storages,
+        Repositories,
+        Grants,
+        Packages,
+        Maintenance,
+    )
     routes = (*own, *(route for room in rooms for route in room(registry).routes()))
     return (*routes, Described(routes).route)
 
