@@ -1,14 +1,12 @@
-"""Who is let in: every route, by every kind of credentials. Hardening §2, "Rights"."""
-
-import base64
+"""Who is let in to `/v2/`: every route, caller and credential. Hardening §2, "Rights"."""
 
 import httpx
 import pytest
 
-from frontend.access.passwords import hash_password
-from frontend.access.users import User, put
 from frontend.domain import routes
+from tests.frontend.callers import ANONYMOUS_TOKEN, DEAD, NARROWED, NOBODIES, ROLES, WAYS, Callers
 from tests.frontend.live import BASIC, digest_of
+from tests.frontend.people import repository
 
 CONTENT = b"for those who may"
 DIGEST, ABSENT = digest_of(CONTENT), digest_of(b"nowhere")
@@ -29,33 +27,50 @@ ROWS = {
     routes.Referrers: ("referrers/{digest}", READ),
 }
 NAMELESS = {routes.Base, routes.Token, routes.Catalog}
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 IN, HIDDEN = "let in", "404"
 NOBODY = {PULL: ("401", IN, "401"), PUSH: ("401",) * 3, DELETE: ("401",) * 3}
-REFUSED = {PULL: ("401",) * 3, PUSH: ("401",) * 3, DELETE: ("401",) * 3}
-# (private, public, missing) for each action
+REFUSED = dict.fromkeys((PULL, PUSH, DELETE), ("401",) * 3)
+# Who has which role in the private place: (private, public, missing) for each action.
 RIGHTS = {
-    "anonymous": NOBODY,
-    "anonymous token": NOBODY,
-    "empty password": NOBODY,
-    "wrong password": REFUSED,
-    "unknown user": REFUSED,
-    "tampered token": REFUSED,
-    "token without scope": REFUSED,
-    "pull token": REFUSED | {PULL: (IN, IN, HIDDEN)},
-    "push token": REFUSED | {PUSH: (IN, IN, HIDDEN)},
     "stranger": {
         PULL: (HIDDEN, IN, HIDDEN),
         PUSH: (HIDDEN, "403", HIDDEN),
         DELETE: (HIDDEN, "403", HIDDEN),
     },
-    "stranger token": {
-        PULL: (HIDDEN, IN, HIDDEN),
-        PUSH: (HIDDEN, "403", HIDDEN),
-        DELETE: (HIDDEN, "403", HIDDEN),
+    "reader": {
+        PULL: (IN, IN, HIDDEN),
+        PUSH: ("403", "403", HIDDEN),
+        DELETE: ("403", "403", HIDDEN),
+    },
+    "writer": {
+        PULL: (IN, IN, HIDDEN),
+        PUSH: (IN, "403", HIDDEN),
+        DELETE: ("403", "403", HIDDEN),
+    },
+    "owner": {
+        PULL: (IN, IN, HIDDEN),
+        PUSH: (IN, "403", HIDDEN),
+        DELETE: (IN, "403", HIDDEN),
     },
     "admin": dict.fromkeys((PULL, PUSH, DELETE), (IN, IN, HIDDEN)),
-    "admin token": dict.fromkeys((PULL, PUSH, DELETE), (IN, IN, HIDDEN)),
+}
+# An administrator's access token with scopes (tests.frontend.callers).
+SCOPED = {
+    "pull scope": RIGHTS["reader"],
+    "push scope": RIGHTS["writer"],
+    "delete scope": RIGHTS["admin"],
+    "other scope": RIGHTS["stranger"],
+}
+TABLE = {
+    **{(role, way): RIGHTS[role] for role in ROLES for way in WAYS},
+    **dict.fromkeys((*NOBODIES, ANONYMOUS_TOKEN), NOBODY),
+    **dict.fromkeys(DEAD, REFUSED),
+    **SCOPED,
+    "registry token without scope": REFUSED,
+    "registry token to pull": REFUSED | {PULL: (IN, IN, HIDDEN)},
+    "registry token to push": REFUSED | {PUSH: (IN, IN, HIDDEN)},
 }
 
 
@@ -63,12 +78,18 @@ def test_every_route_has_its_row():
     assert {*ROWS, *NAMELESS} == set(routes.ROUTES)
     for kind, (_, methods) in ROWS.items():
         assert set(methods) == set(kind.methods)
+    assert set(NARROWED) == set(SCOPED)
 
 
 @pytest.fixture(scope="module")
-def images(live):
+def team(live):
+    return repository(live)
+
+
+@pytest.fixture(scope="module")
+def images(live, team):
     """A private, a public and a missing image; the first two hold the same blob and manifest."""
-    names = (live.image(), live.image("local/public"), live.image("local/nowhere"))
+    names = (f"{team}/app", live.image("local/public"), "local/nowhere/app")
     for name in names[:2]:
         live.push(name, CONTENT)
         live.client.put(
@@ -78,50 +99,31 @@ def images(live):
 
 
 @pytest.fixture(scope="module")
-def credentials(live, images):
-    user = User(hash=hash_password("hers"), epoch=1)
-    live.run(live.registry.store.commit, [put("stranger", user)])
-
-    def token(basic: str | None, actions: str) -> str:
-        scopes = [f"repository:{name}:{actions}" for name in images]
-        headers = {} if basic is None else {"Authorization": basic}
-        answer = live.stranger.get("/v2/token", params={"scope": scopes}, headers=headers)
-        return f"Bearer {answer.json()['token']}"
-
-    full = token(BASIC, "*")
-    return {
-        "anonymous": None,
-        "anonymous token": token(None, "*"),
-        "empty password": basic_of("", ""),
-        "wrong password": basic_of("admin", "wrong"),
-        "unknown user": basic_of("nobody", "wrong"),
-        "tampered token": full[:-1] + ("A" if full[-1] != "A" else "Q"),
-        "token without scope": token(BASIC, ""),
-        "pull token": token(BASIC, "pull"),
-        "push token": token(BASIC, "push"),
-        "stranger": basic_of("stranger", "hers"),
-        "stranger token": token(basic_of("stranger", "hers"), "*"),
-        "admin": BASIC,
-        "admin token": full,
-    }
+def callers(live, team, images):
+    scopes = tuple(f"repository:{name}:pull,push,delete" for name in images)
+    callers = Callers(live, team, scopes)
+    admin = callers.people["admin"]
+    for kind, actions in (("without scope", ""), ("to pull", "pull"), ("to push", "push")):
+        narrow = [f"repository:{name}:{actions}" for name in images]
+        headers = {"Authorization": f"Bearer {admin.registry_token(*narrow)}"}
+        callers.others[f"registry token {kind}"] = headers
+    return callers
 
 
-def basic_of(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+def headers_of(callers, who):
+    return callers.known[who] if isinstance(who, tuple) else callers.others[who]
 
 
-@pytest.mark.parametrize("who", RIGHTS)
+@pytest.mark.parametrize("who", TABLE, ids=str)
 @pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.__name__)
-def test_a_route_lets_in_whoever_may_and_tells_nobody_else(live, images, credentials, kind, who):
+def test_a_route_lets_in_whoever_may_and_tells_nobody_else(live, images, callers, kind, who):
     place, methods = ROWS[kind]
-    headers = {"Content-Type": "text/plain"}
-    if credentials[who] is not None:
-        headers["Authorization"] = credentials[who]
+    headers = {"Content-Type": "text/plain"} | dict(headers_of(callers, who))
     found, expected = {}, {}
 
     for method, action in methods.items():
         digest = ABSENT if action == DELETE else DIGEST
-        for name, outcome in zip(images, RIGHTS[who][action], strict=True):
+        for name, outcome in zip(images, TABLE[who][action], strict=True):
             answer = live.stranger.request(
                 method,
                 f"/v2/{name}/{place.format(digest=digest)}",
@@ -131,10 +133,14 @@ def test_a_route_lets_in_whoever_may_and_tells_nobody_else(live, images, credent
             found[method, name] = _outcome(answer, outcome)
             expected[method, name] = outcome
 
-    if kind is routes.Referrers and who in ("admin", "admin token", "pull token"):
+    if kind is routes.Referrers and _sees_all(who):
         # Never 404, the specification says; whoever sees all repositories learns nothing by it.
         expected["GET", images[2]] = expected["HEAD", images[2]] = IN
     assert found == expected
+
+
+def _sees_all(who) -> bool:
+    return (isinstance(who, tuple) and who[0] == "admin") or who == "registry token to pull"
 
 
 def _outcome(answer: httpx.Response, expected: str) -> str:
@@ -149,13 +155,23 @@ def _outcome(answer: httpx.Response, expected: str) -> str:
     return HIDDEN if answer.json()["errors"][0]["code"] == "NAME_UNKNOWN" else IN
 
 
-@pytest.mark.parametrize("who", ["anonymous", "anonymous token", "stranger", "stranger token"])
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.__name__)
+def test_no_page_of_another_site_changes_anything_by_a_session(live, images, callers, kind):
+    place, methods = ROWS[kind]
+    for headers in callers.unsafe_without_csrf():
+        for method in (each for each in methods if each in UNSAFE):
+            for name in images:
+                path = f"/v2/{name}/{place.format(digest=DIGEST)}"
+                assert live.stranger.request(method, path, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("who", [*NOBODIES, ANONYMOUS_TOKEN, *(("stranger", way) for way in WAYS)])
 @pytest.mark.parametrize(
     "place", ["manifests/t", f"blobs/{DIGEST}", f"blobs/{ABSENT}", "tags/list"]
 )
-def test_a_private_image_reads_like_a_missing_one(live, images, credentials, who, place):
+def test_a_private_image_reads_like_a_missing_one(live, images, callers, who, place):
     private, _, missing = images
-    headers = {"Authorization": credentials[who]} if credentials[who] else {}
+    headers = headers_of(callers, who)
 
     answers = [live.stranger.get(f"/v2/{name}/{place}", headers=headers) for name in images]
 
@@ -171,6 +187,20 @@ def test_a_private_image_reads_like_a_missing_one(live, images, credentials, who
         for said, name in zip(words, (private, missing), strict=True)
     ]
     assert hidden[0] == hidden[1]
+
+
+def test_the_base_and_the_catalog_are_for_who_has_an_account(live, images, callers):
+    for who, headers in (*callers.known.items(), *callers.others.items()):
+        base = live.stranger.get("/v2/", headers=headers).status_code
+        catalog = live.stranger.get("/v2/_catalog", params={"n": 1000}, headers=headers)
+        is_account = isinstance(who, tuple) or who in NARROWED or who.startswith("registry token")
+        has_no_grants = who in NARROWED or (isinstance(who, tuple) and who[1] != "registry token")
+        assert base == (200 if is_account else 401), who
+        assert catalog.status_code == (200 if has_no_grants else 401), who
+        if has_no_grants:
+            names = catalog.json()["repositories"]
+            assert (images[0] in names) == (TABLE[who][PULL][0] == IN), who
+            assert images[1] in names
 
 
 def test_head_has_no_body_wherever_it_is_answered(live, images):
