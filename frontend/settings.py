@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from frontend.domain.peer import Proxies, Says
+
 FILE_NAME = "orlop.toml"
 _PREFIX = "ORLOP_"
 _PLAIN_URL = re.compile(r"[A-Za-z0-9:/\[\]._~%!$&'()*+,;=-]+")  # RFC 3986, 2.2 without ? # @
@@ -35,6 +37,8 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""  # as clients reach us; the token realm is made of it, never of Host
     tls_certificate: str = ""  # PEM, with the chain behind it; with its key HTTPS is served
     tls_key: str = ""
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks, or "local": Unix sockets
+    forwarded_field: Says = "x-forwarded-for"  # in which they say who asks; no other is read
     http2: bool = False  # a layer comes 4 times slower that way, and no client needs it
     header_seconds: Seconds = 10.0  # from the first byte of a request to the end of its head
     idle_seconds: Seconds = 75.0  # between requests
@@ -66,6 +70,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     manifest_bytes: Annotated[int, Meta(ge=1, le=64 << 20)] = 4 << 20
     concurrent_uploads: Count = 256  # blobs and large manifests coming in; each holds about 4 MiB
+    uploads_per_principal: Count = 64  # of them; clients send 3 to 10 at once
+    requests_per_second: Annotated[float, Meta(ge=0)] = 0.0  # of an account or address; 0: no limit
+    burst: Count = 200  # requests that may come at once, after a rest
+    failed_logins: Lifetime = 10  # to an account from one address; 0: no limit of any kind
+    failed_logins_per_account: Count = 100  # from addresses that it never logged in from
+    failed_logins_per_address: Count = 50  # to accounts that never logged in from there
+    failed_logins_seconds: Seconds = 300.0  # in which so many may fail
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is kept of who did what."""
+
+    max_rows: Annotated[int, Meta(ge=1, le=100_000_000)] = 100_000  # about 250 bytes each
+    max_age_days: Annotated[float, Meta(gt=0)] = 90.0
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scrub: Scrub = Scrub()
     limits: Limits = Limits()
     access: Access = Access()
+    journal: Journal = Journal()
     log: Log = Log()
     storage: Storage = Storage()
 
@@ -107,6 +126,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "scrub": Scrub,
     "limits": Limits,
     "access": Access,
+    "journal": Journal,
     "log": Log,
     "storage": Storage,
 }
@@ -160,8 +180,7 @@ def load(
     values = [*_iter_file(file), *_iter_environment(environment), *_iter_flags(flags)]
     merged: dict[str, dict[str, Any]] = {}
     for value in values:
-        _check(value)
-        merged.setdefault(value.section, {})[value.key] = value.value
+        merged.setdefault(value.section, {})[value.key] = _check(value)
     settings = msgspec.convert(merged, Settings, strict=False)
     listen_address(settings.http.listen)
     if bool(settings.http.tls_certificate) != bool(settings.http.tls_key):
@@ -241,16 +260,22 @@ def _iter_flags(flags: Mapping[str, str | None]) -> Iterator[_Value]:
             yield _Value("command line", section, key, value)
 
 
-def _check(value: _Value) -> None:
+def _check(value: _Value) -> Any:  # noqa: ANN401 - a value of any key
     """Convert one value on its own, so that the message can name where it came from."""
     known = known_keys()
     name = f"{value.section}.{value.key}" if value.section else value.key
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise SettingUnknown(value.source, name, nearest)
+    given = value.value
+    if name == "http.trusted_proxies" and isinstance(given, str):  # a variable holds no list
+        given = [text.strip() for text in given.split(",") if text.strip()]
     try:
-        msgspec.convert({value.key: value.value}, SECTIONS[value.section], strict=False)
-    except msgspec.ValidationError as error:
+        msgspec.convert({value.key: given}, SECTIONS[value.section], strict=False)
+        if name == "http.trusted_proxies":
+            Proxies(given)
+    except (msgspec.ValidationError, ValueError) as error:
         raise SettingInvalid(value.source, f"{name}: {error}") from None
-    if name == "http.public_url" and value.value and not is_http_url(value.value):
+    if name == "http.public_url" and given and not is_http_url(given):
         raise SettingInvalid(value.source, f"{name}: not an http or https URL")
+    return given

@@ -351,6 +351,7 @@ class TooManyRequests(FrontendFault):
     """The caller has to wait `retry_after` seconds."""
 
     retry_after: int = 1
+    what: str = "requests"
 
     def __str__(self) -> str:
-        return f"too many requests: try again in {self.retry_after} s"
+        return f"too many {self.what}: try again in {self.retry_after} s"

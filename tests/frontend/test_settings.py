@@ -158,6 +158,21 @@ def test_every_key_is_documented_with_its_default():
         section, _, name = key.partition(".")
         default = getattr(getattr(Settings(), section), name)
         default = str(default).lower() if isinstance(default, bool) else default  # as TOML has it
+        default = list(default) if isinstance(default, tuple) else default
         row = next(line for line in text.splitlines() if line.startswith(f"| `{key}` |"))
         shown = row.split("|")[2].strip().strip("`")
         assert key == "http.public_url" or shown in (str(default), str(default).removesuffix(".0"))
+
+
+def test_proxies_come_as_a_list_or_with_commas_between(here):
+    (here / "orlop.toml").write_text('[http]\ntrusted_proxies = ["10.0.0.0/8", "local"]\n')
+    given = {"ORLOP_HTTP__TRUSTED_PROXIES": "::1, 192.0.2.0/24"}
+
+    assert load(None, {}, {}).http.trusted_proxies == ("10.0.0.0/8", "local")
+    assert load(None, given, {}).http.trusted_proxies == ("::1", "192.0.2.0/24")
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"])
+def test_a_proxy_that_is_no_network_is_refused_with_its_name(here, text):
+    with pytest.raises(SettingInvalid, match=r"ORLOP_HTTP__TRUSTED_PROXIES: http.trusted_proxies"):
+        load(None, {"ORLOP_HTTP__TRUSTED_PROXIES": text}, {})
