@@ -8,7 +8,7 @@
     packs/<16 hex>              a pack; its name is its id (u64)
     packs/<16 zeros>.rewrite    a pack's copy that is being made; the next start removes it
     uploads/<64 hex>            a staged upload; its name is its session id
-    run/                        Unix sockets (`cas.sockets`)
+    run/                        Unix sockets (`cas.sockets`), and what processes count together
     lost+found/                 files that nothing knew, put here by `orlop fsck --repair`
 
 A session id is nonce(16) ‖ algorithm(1) ‖ MAC(15), in hex: POST and PATCH write no index row, and

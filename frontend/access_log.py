@@ -28,6 +28,7 @@ class Line(msgspec.Struct):
     bytes: int  # of the body that were sent
     seconds: float
     user: str
+    address: str = ""
     event: str = "request"
     level: str = "info"
     timestamp: str = ""
@@ -56,7 +57,7 @@ def write(line: Line) -> None:
         _access.info(line.event, **{name: getattr(line, name) for name in _FIELDS})
 
 
-_FIELDS: Final = Line.__struct_fields__[:6]
+_FIELDS: Final = Line.__struct_fields__[:7]
 _encode = msgspec.json.Encoder().encode
 _last = (0, "")
 

@@ -15,10 +15,11 @@ from frontend import access_log
 from frontend.management.door import Door
 from frontend.management.problems import KNOWN_PROBLEMS, problem_response
 from frontend.management.routes import management_routes
-from frontend.management.routing import ADMITTED, register
+from frontend.management.routing import ADDRESS, ADMITTED, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
+from frontend.server.clients import client_of
 from frontend.server.delivery import deliver
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
@@ -40,9 +41,10 @@ class Connection(TrioASGIHTTPConnection):
                 try:
                     await exchange.run(receive, line.send)
                 finally:
-                    line.user = exchange.user
+                    line.user, line.address = exchange.user, exchange.address
             else:
                 headers = join_headers(self.scope["headers"])
+                line.address = client_of(self.scope, headers, self.app.registry.proxies).address
                 await self._run_quart(receive, line.send, headers, line)
         finally:
             line.write()
@@ -56,7 +58,7 @@ class Connection(TrioASGIHTTPConnection):
         """
         body = Body(receive, headers, self.app.registry.settings.http)
         try:
-            admitted = await self.app.door.admit(self.scope, headers)
+            admitted = await self.app.door.admit(self.scope, headers, line.address)
             line.user = admitted.principal.name
             content = await body.read_all(admitted.route.body_limit)
         except ClientGone:
@@ -65,7 +67,7 @@ class Connection(TrioASGIHTTPConnection):
             refusal = problem_response(error, self.scope["method"])
             await deliver(refusal, body, receive, send)
             return
-        self.scope["state"][ADMITTED] = admitted.principal
+        self.scope["state"] |= {ADMITTED: admitted.principal, ADDRESS: line.address}
         self.scope["headers"] = [
             (name, _HOST if name == b"host" else value) for name, value in self.scope["headers"]
         ]
@@ -119,6 +121,7 @@ class _AccessLine:
         self._status = 0  # 0: the client left before an answer
         self._bytes = 0
         self.user = ""
+        self.address = ""
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's events are untyped
         if message["type"] == "http.response.start":
@@ -131,6 +134,12 @@ class _AccessLine:
         seconds = time.perf_counter() - self._started
         access_log.write(
             access_log.Line(
-                self._scope["method"], path, self._status, self._bytes, seconds, self.user
+                self._scope["method"],
+                path,
+                self._status,
+                self._bytes,
+                seconds,
+                self.user,
+                self.address,
             )
         )

@@ -12,13 +12,16 @@ import trio
 from cas.local import open_store
 from frontend import resources
 from frontend.access.credentials import Authenticator
+from frontend.access.limits import Limits, open_limits
 from frontend.access.signing import Signer
 from frontend.app import RegistryApp
 from frontend.bootstrap import prepare
+from frontend.domain.peer import Proxies
 from frontend.domain.rights import Realm
 from frontend.greeting import greeting, public_url
 from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
+from frontend.registry.places import UploadPlaces
 from frontend.registry.site import Site
 from frontend.server.binding import Bound, open_bound
 from frontend.server.serving import Service, Sockets, serve
@@ -48,10 +51,11 @@ async def run(launch: Launch, environment: Mapping[str, str]) -> Bound | None:
             # Only now: a password that was made before a bind that failed would never be shown.
             first = await prepare(store, data, environment, is_terminal=is_terminal)
             url = public_url(settings, bound.port)
-            registry = build_registry(store, settings, url)
-            life = _Life(launch, bound, registry.health)
-            words = "" if launch.is_resumed else greeting(url, first)
-            await _serve(registry, life, words)
+            with open_limits(data, settings.limits) as limits:
+                registry = build_registry(store, settings, url, limits)
+                life = _Life(launch, bound, registry.health)
+                words = "" if launch.is_resumed else greeting(url, first)
+                await _serve(registry, life, words)
     return life.kept
 
 
@@ -116,19 +120,26 @@ async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> Asy
         stop.set()
 
 
-def build_registry(store: CountedStore, settings: Settings, url: str) -> Registry:
-    """Everything the requests share."""
+def build_registry(
+    store: CountedStore, settings: Settings, url: str, limits: Limits | None = None
+) -> Registry:
+    """Everything the requests share; without `limits`, this process counts for itself."""
     service = url.partition("://")[2].partition("/")[0]
     realm = Realm(f"{url}/v2/token", service)
+    limits = limits or Limits.private(settings.limits)
     signer = store.read(Signer.of)
     site = Site(realm, settings.gc.grace_seconds, settings.gc.lease_seconds)
     return Registry(
         store=store,
         settings=settings,
         site=site,
-        authenticator=Authenticator(store, realm, signer),
+        authenticator=Authenticator(store, realm, signer, limits),
         signer=signer,
-        uploads=trio.CapacityLimiter(settings.limits.concurrent_uploads),
+        uploads=UploadPlaces(
+            settings.limits.concurrent_uploads, settings.limits.uploads_per_principal
+        ),
+        limits=limits,
+        proxies=Proxies(settings.http.trusted_proxies, settings.http.forwarded_field),
         stats=store.stats,
         damaged=store.damaged,
     )

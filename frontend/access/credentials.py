@@ -13,6 +13,7 @@ from typing import Final
 
 from cas.verbs import Store, View
 from frontend.access import accounts, tokens
+from frontend.access.limits import Limits
 from frontend.access.passwords import MAX_PASSWORD, MIN_PASSWORD, Passwords
 from frontend.access.proven import NOBODY, Proof, Proven
 from frontend.access.secret import is_access_token, is_secret
@@ -49,13 +50,14 @@ class Authenticator:
         store: Store,
         realm: Realm,
         signer: Signer,
+        limits: Limits,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._realm = realm
         self._signer = signer
         self._clock = clock  # seconds since 1970
-        self._passwords = Passwords()
+        self._passwords = Passwords(limits)
         self._proven = Proven()
 
     def recall(self, credentials: str, view: View) -> Proof | None:
@@ -66,14 +68,14 @@ class Authenticator:
         return self._proven.recall(credentials, view) if credentials else NOBODY
 
     async def authenticate(
-        self, headers: Mapping[str, str], scope: str = "", method: str = "GET"
+        self, headers: Mapping[str, str], scope: str = "", method: str = "GET", address: str = ""
     ) -> Principal:
         """The principal of a request; `scope` is what the challenge will ask for.
 
         Raises:
             Unauthorized: the credentials are wrong, ended, or of an unknown kind.
             CsrfFailed: a browser was made to ask for a change by another site.
-            TooManyRequests: too many passwords are being verified.
+            TooManyRequests: too many passwords are being verified, or were wrong.
         """
         credentials = credentials_of(headers)
         if credentials.startswith(_COOKIE):
@@ -83,19 +85,19 @@ class Authenticator:
             case "":
                 return ANONYMOUS
             case "basic":
-                return await self._basic(credentials, value.strip(), scope)
+                return await self._basic(credentials, value.strip(), scope, address)
             case "bearer":
                 return self._bearer(credentials, value.strip(), scope)
             case _:
                 raise Unauthorized(challenge(self._realm, scope), "use Basic or Bearer credentials")
 
-    async def log_in(self, name: str, password: str) -> tuple[Principal, User]:
-        """Whoever has this password; no token will do.
+    async def log_in(self, name: str, password: str, address: str) -> tuple[Principal, User]:
+        """Whoever has this password; no token will do. `address` is the client's.
 
         Raises:
             Unauthorized, TooManyRequests
         """
-        found = await self._verify(fold(name), password)
+        found = await self._verify(fold(name), password, address)
         if found is None:
             raise Unauthorized(challenge(self._realm), _WRONG)
         return found
@@ -128,7 +130,7 @@ class Authenticator:
 
     # --- the kinds of credentials ---
 
-    async def _basic(self, credentials: str, value: str, scope: str) -> Principal:
+    async def _basic(self, credentials: str, value: str, scope: str, address: str) -> Principal:
         pair = _decode_basic(value)
         if pair == ("", ""):
             return ANONYMOUS  # what some clients send when they have no credentials
@@ -137,7 +139,7 @@ class Authenticator:
         if is_access_token(pair[1]):
             return self._access(credentials, pair[1], scope, _WRONG)
         name, password = fold(pair[0]), pair[1]
-        found = await self._verify(name, password)
+        found = await self._verify(name, password, address)
         if found is None:
             raise Unauthorized(challenge(self._realm, scope), _WRONG)
         principal, user = found
@@ -145,11 +147,13 @@ class Authenticator:
         self._proven.note(credentials, principal, left)
         return principal
 
-    async def _verify(self, name: str, password: str) -> tuple[Principal, User] | None:
+    async def _verify(
+        self, name: str, password: str, address: str
+    ) -> tuple[Principal, User] | None:
         """The account of a folded name, if the password is its own."""
         found = self._store.read(partial(accounts.of_account, name=name, via="password"))
         encoded = None if found is None else found[1].hash
-        is_right = await self._passwords.verify(name, encoded, password)
+        is_right = await self._passwords.verify(name, encoded, password, address)
         if found is None or not is_right:
             return None
         # It took its time: what was proven must be so still.

@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from blake3 import blake3
 
+from frontend.access.limits import Attempt, Limits
 from frontend.domain.faults import TooManyRequests
 
 REMEMBER_SECONDS: Final = 60.0
@@ -58,7 +59,8 @@ class _Flight:
 class Passwords:
     """Verifies, remembers, and does the work once for all who ask the same at the same time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()  # name of a credential → until
@@ -66,11 +68,12 @@ class Passwords:
         self._limiter = trio.CapacityLimiter(2)
         self._waiting = 0
 
-    async def verify(self, user: str, encoded: str | None, password: str) -> bool:
+    async def verify(self, user: str, encoded: str | None, password: str, address: str) -> bool:
         """Whether `password` is right for `encoded`, the user's hash; None: there is no such user.
 
         Raises:
-            TooManyRequests: too many verifications are waiting.
+            TooManyRequests: too many verifications are waiting, or have failed for this user or
+                from this address: nothing was looked at.
         """
         if len(password.encode("utf-8", "replace")) > MAX_PASSWORD:
             return False
@@ -78,7 +81,8 @@ class Passwords:
         while not self._is_remembered(name):
             flight = self._flights.get(name)
             if flight is None:
-                return await self._fly(name, encoded, password)
+                attempt = self._begin(user, address)
+                return await self._fly(name, encoded, password, attempt)
             await flight.landed.wait()
             if flight.is_right is not None:
                 return flight.is_right
@@ -108,9 +112,12 @@ class Passwords:
         while len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    async def _fly(self, name: bytes, encoded: str | None, password: str) -> bool:
+    def _begin(self, user: str, address: str) -> Attempt:
         if self._waiting >= MAX_WAITING:
             raise TooManyRequests(retry_after=1)
+        return self._limits.begin_login(user, address)
+
+    async def _fly(self, name: bytes, encoded: str | None, password: str, attempt: Attempt) -> bool:
         flight = self._flights[name] = _Flight(trio.Event())
         self._waiting += 1
         try:
@@ -120,6 +127,7 @@ class Passwords:
             del self._flights[name]
             flight.landed.set()
         if flight.is_right:
+            attempt.succeed()
             self._remember(name)
         return flight.is_right
 

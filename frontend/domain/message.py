@@ -70,7 +70,8 @@ SOCKET: Final = Principal("admin", is_admin=True, via="socket")  # whoever owns 
 class Request:
     """What was asked: the raw path (still percent-encoded) and query, lower-case header names.
 
-    Header fields that came several times are joined with ", " (RFC 9110, 5.3).
+    Header fields that came several times are joined with ", " (RFC 9110, 5.3). `address` is the
+    client's, as `domain.peer` finds it.
     """
 
     method: str
@@ -78,6 +79,7 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     principal: Principal = field(default_factory=Principal)
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ ours; the first that is not, from the right, is the client.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
@@ -72,6 +73,7 @@ class Proxies:
         texts = tuple(networks)
         self._says = says
         self._is_local = LOCAL in texts
+        self.has = lru_cache(maxsize=1024)(self._has)  # whether an address is a proxy's
         self._networks: tuple[IPv4Network | IPv6Network, ...] = tuple(
             ip_network(text) for text in texts if text != LOCAL
         )
@@ -79,8 +81,13 @@ class Proxies:
     def __bool__(self) -> bool:
         return self._is_local or bool(self._networks)
 
-    def has(self, address: str) -> bool:
-        """Whether an address (canonical, or LOCAL) is a proxy's."""
+    def told(self, headers: Mapping[str, str]) -> str:
+        """What `headers` say of the client's address, should a proxy of ours send them; or ""."""
+        if self._says == "forwarded":
+            return self._of_forwarded("", headers.get("forwarded", "")).address
+        return self._last_stranger("", headers.get(self._says, ""))
+
+    def _has(self, address: str) -> bool:
         if address == LOCAL:
             return self._is_local
         try:

@@ -41,8 +41,10 @@ class Door:
         self._urls = urls
         self._routes = {route.name: route for route in routes}
 
-    async def admit(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Admitted:
-        """Find the route, who asks, and whether he may.
+    async def admit(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], address: str
+    ) -> Admitted:
+        """Find the route, who asks, and whether he may. `address` is the client's.
 
         Raises:
             werkzeug's HTTPException: there is no such path or method.
@@ -52,20 +54,23 @@ class Door:
         route = self._routes[name]
         principal = ANONYMOUS
         if not isinstance(route.access, Anybody):
-            principal = await self._identify(scope, headers)
+            principal = await self._identify(scope, headers, address)
             evidence = self._require(route.access, principal, place)
             principal = replace(principal, evidence=(*principal.evidence, *evidence))
+        elif route.path.startswith("/api/"):
+            self._registry.limits.check_rate("", address)
         return Admitted(principal, route)
 
     def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
         found: tuple[str, Mapping[str, str]] = self._urls.bind("").match(path, method)
         return found
 
-    async def _identify(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Principal:
+    async def _identify(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], address: str
+    ) -> Principal:
         if scope.get("state", {}).get(LOCAL_STATE):
             return SOCKET
-        authenticate = self._registry.authenticator.authenticate
-        principal = await authenticate(headers, method=scope["method"])
+        principal = await self._registry.identify(headers, address, method=scope["method"])
         if principal.grants is not None:
             raise Forbidden("a registry token is for the registry: use the password here")
         return principal

@@ -23,6 +23,7 @@ PER_PAGE: Final = 100
 MAX_PER_PAGE: Final = 1000
 STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
 ADMITTED: Final = "orlop.admitted"  # in scope["state"]: what the door found out
+ADDRESS: Final = "orlop.address"  # beside it: the client's
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Asked:
     query: Any = None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)  # lower-case names
+    address: str = ""  # the client's
 
     @property
     def repository(self) -> str:
@@ -159,7 +161,8 @@ def _view(route: Route) -> Callable[..., Awaitable[Response]]:
         body = None if route.body is None else await _body(route)
         headers = {name.lower(): value for name, value in request.headers.items()}
         principal: Principal = request.scope["state"][ADMITTED]
-        answer = await route.handler(Asked(principal, place, query, body, headers))
+        address: str = request.scope["state"][ADDRESS]
+        answer = await route.handler(Asked(principal, place, query, body, headers, address))
         return answer if isinstance(answer, Response) else _response(route, answer)
 
     return view

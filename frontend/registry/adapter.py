@@ -17,6 +17,7 @@ from frontend.registry.call import Call, Registry
 from frontend.registry.respond import answer, is_read
 from frontend.registry.token import issue
 from frontend.server.body import Body, ClientGone, Receive
+from frontend.server.clients import client_of
 from frontend.server.delivery import deliver
 from frontend.server.groups import sole_leaf
 from frontend.server.intake import intake_of
@@ -49,6 +50,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.path = scope["raw_path"].decode("latin-1")
         self.headers = join_headers(scope["headers"])
+        self.address = client_of(scope, self.headers, registry.proxies).address
 
     async def run(self, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer the request.
@@ -90,6 +92,7 @@ class Exchange:
             self.scope["query_string"].decode("latin-1"),
             self.headers,
             principal,
+            self.address,
         )
         if isinstance(route, routes.Token):
             return await issue(self.registry, request, body)
@@ -112,7 +115,7 @@ class Exchange:
         if self.scope.get("state", {}).get(LOCAL_STATE):
             return SOCKET
         scope = wanted_scope(route, self.method)
-        return await self.registry.authenticator.authenticate(self.headers, scope, self.method)
+        return await self.registry.identify(self.headers, self.address, scope, self.method)
 
 
 def wanted_scope(route: routes.Route | Exception, method: str) -> str:

@@ -1,25 +1,26 @@
 """One write under way: what was asked, by whom, and the store that will do it."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
-
-import trio
 
 from cas.digest import Digest
 from cas.harm import Damage
 from cas.stats import Stats
 from cas.verbs import Store, StoreChange
 from frontend.access.credentials import Authenticator
+from frontend.access.limits import Limits
 from frontend.access.signing import Signer
 from frontend.access.standing import expect, find_place
-from frontend.domain.faults import NameUnknown, TooManyRequests, Unauthorized, Unsupported
-from frontend.domain.message import Request
+from frontend.domain.faults import CsrfFailed, NameUnknown, Unauthorized, Unsupported
+from frontend.domain.message import Principal, Request
 from frontend.domain.paging import parse_query
+from frontend.domain.peer import Proxies
 from frontend.domain.rights import Action, Place, challenge, require
 from frontend.domain.tag_rules import rules_for
+from frontend.registry.places import UploadPlaces
 from frontend.registry.rules import Room, fault_of
 from frontend.registry.site import Site
 from frontend.server.body import Body
@@ -58,27 +59,39 @@ class Registry:
     site: Site
     authenticator: Authenticator
     signer: Signer
-    uploads: trio.CapacityLimiter
+    uploads: UploadPlaces
+    limits: Limits
+    proxies: Proxies
     stats: Callable[[], Awaitable[Stats]]
     damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)
 
-    @contextmanager
-    def upload_slot(self) -> Iterator[None]:
-        """Hold one of the places of `limits.concurrent_uploads`: for a body that may take MiB.
+    async def identify(
+        self, headers: Mapping[str, str], address: str, scope: str = "", method: str = "GET"
+    ) -> Principal:
+        """Who asks, and may ask now. `scope` is what a challenge is to name.
 
         Raises:
-            TooManyRequests: none is free. Waiting would only hide the load from the client.
+            Unauthorized, CsrfFailed, TooManyRequests: see `Authenticator`.
+            TooManyRequests: see `counted`.
         """
-        holder = object()
+        prove = partial(self.authenticator.authenticate, headers, scope, method, address)
+        return await self.counted(address, prove)
+
+    async def counted(self, address: str, prove: Callable[[], Awaitable[Principal]]) -> Principal:
+        """Whoever `prove` finds, with his request counted: for whom it finds nobody, by address.
+
+        Raises:
+            Unauthorized, CsrfFailed, TooManyRequests: what `prove` raises.
+            TooManyRequests: the account, or the address, has to wait.
+        """
         try:
-            self.uploads.acquire_on_behalf_of_nowait(holder)
-        except trio.WouldBlock:
-            raise TooManyRequests(retry_after=5) from None
-        try:
-            yield
-        finally:
-            self.uploads.release_on_behalf_of(holder)
+            principal = await prove()
+        except (Unauthorized, CsrfFailed):
+            self.limits.check_rate("", address)
+            raise
+        self.limits.check_rate(principal.name, address)
+        return principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,14 @@ class Call:
     def store(self) -> Store:
         """The seven verbs."""
         return self.registry.store
+
+    def upload_place(self) -> AbstractContextManager[None]:
+        """Hold a place among the uploads for a block: for a body that may take MiB.
+
+        Raises:
+            TooManyRequests: none is free. Waiting would only hide the load from the client.
+        """
+        return self.registry.uploads.place(self.request.principal.name)
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:

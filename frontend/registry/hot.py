@@ -15,6 +15,7 @@ from frontend import access_log
 from frontend.access.credentials import credentials_of
 from frontend.access.proven import Proof
 from frontend.domain import routes
+from frontend.domain.faults import TooManyRequests
 from frontend.domain.message import ANONYMOUS, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.registry.adapter import join_headers, versioned, wanted_scope
@@ -31,10 +32,11 @@ _MAX_PATH: Final = 512  # bytes of a path whose meaning is remembered: 1,024 of 
 class RegistryRead:
     """An answer at hand (`frontend.server.hot.HotRead`)."""
 
-    __slots__ = ("_answer", "_started", "beginning", "body", "is_last")
+    __slots__ = ("_address", "_answer", "_started", "beginning", "body", "is_last")
 
-    def __init__(self, answer: Answer, started: float) -> None:
+    def __init__(self, answer: Answer, address: str, started: float) -> None:
         self._answer = answer
+        self._address = address
         self._started = started  # on the performance counter
         self.beginning = answer.beginning
         self.body: Sequence[bytes | Slice] = answer.body
@@ -42,14 +44,14 @@ class RegistryRead:
 
     def finish(self, sent: int) -> None:
         """Close the blobs and write the access line."""
-        for part in self.body:
-            if isinstance(part, Slice):
-                part.blob.close()
+        _close(self.body)
         if access_log.is_wanted():
             made = self._answer
             seconds = time.perf_counter() - self._started
             access_log.write(
-                access_log.Line(made.method, made.path, made.status, sent, seconds, made.user)
+                access_log.Line(
+                    made.method, made.path, made.status, sent, seconds, made.user, self._address
+                )
             )
 
 
@@ -61,16 +63,16 @@ class HotRegistry:
         self._recent = Recent()
         self._newest = partial(registry.store.read, View.snapshot)
 
-    def recall(self, block: bytes) -> RegistryRead | None:
+    def recall(self, block: bytes, address: str) -> RegistryRead | None:
         """The answer to a request that was just asked, to the byte, on the snapshot of now."""
         started = time.perf_counter()
         try:
             made = self._recent.find(block, self._newest)
         except Exception:  # noqa: BLE001 - nothing was answered: the application will say why
             return None
-        return None if made is None else RegistryRead(made, started)
+        return None if made is None else self._counted(made, address, started)
 
-    def find(self, block: bytes, head: Head) -> RegistryRead | None:
+    def find(self, block: bytes, head: Head, address: str) -> RegistryRead | None:
         """The answer, if whoever asks is anonymous or was proven a short while ago."""
         route = _hot_route(head)
         if route is None:
@@ -81,9 +83,9 @@ class HotRegistry:
             made = self._registry.store.read(look)
         except Exception:  # noqa: BLE001 - nothing was answered: the application will say why
             return None
-        return None if made is None else RegistryRead(made, started)
+        return None if made is None else self._counted(made, address, started)
 
-    async def prove(self, block: bytes, head: Head) -> RegistryRead | None:
+    async def prove(self, block: bytes, head: Head, address: str) -> RegistryRead | None:
         """The answer to somebody new, be it a refusal: a password is never verified twice."""
         route = _hot_route(head)
         headers = join_headers(head.fields)
@@ -95,11 +97,38 @@ class HotRegistry:
         try:
             if store.read(partial(authenticator.recall, credentials)) is not None:
                 return None  # the application is to answer for another reason
-            await authenticator.authenticate(headers, wanted_scope(route, head.method))
+            client = self._client(self._told(headers), address)
+            scope = wanted_scope(route, head.method)
+            await authenticator.authenticate(headers, scope, head.method, client)
         except KNOWN_ERRORS as error:
             refusal = versioned(error_response(error, method=head.method))
-            return RegistryRead(_encoded(head, refusal, ANONYMOUS.name, 0.0), started)
-        return self.find(block, head)
+            refused = _encoded(head, refusal, ANONYMOUS.name, 0.0)
+            refused = refused._replace(told=self._told(headers))
+            return self._counted(refused, address, started)
+        return self.find(block, head, address)
+
+    def _told(self, headers: Mapping[str, str]) -> str:
+        proxies = self._registry.proxies
+        return proxies.told(headers) if proxies else ""
+
+    def _client(self, told: str, connected: str) -> str:
+        """The client's address; what was told counts only if a proxy of ours did."""
+        return told if told and self._registry.proxies.has(connected) else connected
+
+    def _counted(self, made: Answer, connected: str, started: float) -> RegistryRead:
+        """The answer; or, to whoever asks too often, that it is so."""
+        address = self._client(made.told, connected)
+        limits = self._registry.limits
+        if limits.is_rated:
+            try:
+                limits.check_rate(made.user, address)
+            except TooManyRequests as error:
+                _close(made.body)
+                refusal = versioned(error_response(error, method=made.method))
+                beginning = begin_head(refusal.status, refusal.headers)
+                status, body = int(refusal.status), refusal.body
+                made = made._replace(status=status, beginning=beginning, body=body)
+        return RegistryRead(made, address, started)
 
     def _look(self, block: bytes, head: Head, route: routes.Route, view: View) -> Answer | None:
         headers = join_headers(head.fields)
@@ -108,6 +137,7 @@ class HotRegistry:
             return None
         made = self._answer(head, route, headers, proof, view)
         if made is not None:
+            made = made._replace(told=self._told(headers))
             self._recent.keep(block, view.snapshot(), made)
         return made
 
@@ -131,12 +161,16 @@ def _encoded(head: Head, response: Response, user: str, until: float) -> Answer:
     try:
         beginning = begin_head(response.status, response.headers)
     except Exception:  # whatever it was, nobody else knows of the blobs
-        for part in response.body:
-            if isinstance(part, Slice):
-                part.blob.close()
+        _close(response.body)
         raise
     status, body = int(response.status), response.body
     return Answer(head.method, head.path, user, status, beginning, body, head.is_last, until)
+
+
+def _close(body: Sequence[bytes | Slice]) -> None:
+    for part in body:
+        if isinstance(part, Slice):
+            part.blob.close()
 
 
 def _hot_route(head: Head) -> routes.Route | None:

@@ -57,7 +57,7 @@ async def put_manifest(call: Call, route: Manifest) -> Response:
     call.require("push", route.name)
     length = call.body.content_length
     is_small = length is not None and length <= PARSE_HERE
-    with contextlib.nullcontext() if is_small else call.registry.upload_slot():
+    with contextlib.nullcontext() if is_small else call.upload_place():
         return await _put_manifest(call, route)
 
 

@@ -57,7 +57,7 @@ async def issue(registry: Registry, request: Request, body: Body) -> Response:
 async def _issue_by_query(registry: Registry, request: Request) -> Response:
     fields = parse_query(request.query)
     said = {name: value for name, value in request.headers.items() if name != "cookie"}
-    principal = await registry.authenticator.authenticate(said)
+    principal = await registry.identify(said, request.address)
     if principal.grants is not None:
         raise Unauthorized("", "a registry token makes no other token: use the password")
     is_offline = first(fields, "offline_token") == "true" and request.method == "GET"
@@ -69,17 +69,14 @@ async def _issue_by_form(registry: Registry, request: Request, body: Body) -> Re
     fields = _parse_form(request, await body.read_all(FORM_LIMIT))
     match first(fields, "grant_type"):
         case "password":
-            principal = await _by_password(registry, fields)
+            prove = partial(_by_password, registry, fields, request.address)
+            principal = await registry.counted(request.address, prove)
             is_offline = first(fields, "access_type") == "offline"
             refresh = await _refresh(registry, principal, fields) if is_offline else ""
         case "refresh_token":
             refresh = first(fields, "refresh_token") or ""
-            found = (
-                registry.authenticator.find_token(refresh) if is_refresh_token(refresh) else None
-            )
-            if found is None:
-                raise Unauthorized("", _ENDED)
-            principal = found
+            prove = partial(_by_refresh_token, registry, refresh)
+            principal = await registry.counted(request.address, prove)
         case other:
             raise RequestInvalid(f"grant_type is password or refresh_token, not {other!r:.50}")
     return _answer(registry, request, principal, fields, refresh)
@@ -96,14 +93,22 @@ def _parse_form(request: Request, content: bytes) -> Fields:
         raise RequestInvalid("the body is no form") from None
 
 
-async def _by_password(registry: Registry, fields: Fields) -> Principal:
+async def _by_refresh_token(registry: Registry, secret: str) -> Principal:
+    found = registry.authenticator.find_token(secret) if is_refresh_token(secret) else None
+    if found is None:
+        raise Unauthorized("", _ENDED)
+    return found
+
+
+async def _by_password(registry: Registry, fields: Fields, address: str) -> Principal:
     password = first(fields, "password") or ""
     if is_access_token(password):
         found = registry.authenticator.find_token(password)
         if found is None:
             raise Unauthorized("", "wrong user name or password")
         return found
-    return (await registry.authenticator.log_in(first(fields, "username") or "", password))[0]
+    name = first(fields, "username") or ""
+    return (await registry.authenticator.log_in(name, password, address))[0]
 
 
 async def _refresh(registry: Registry, principal: Principal, fields: Fields) -> str:

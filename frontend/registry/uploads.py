@@ -161,7 +161,7 @@ async def _take(call: Call, upload: Upload, room: Room) -> None:
         return
     room.check(offset + (call.body.content_length or 0))
     began = offset
-    with call.registry.upload_slot():
+    with call.upload_place():
         offset = await _append_all(call.body, upload, offset, room)
     if length is not None and offset - began != length:
         raise SizeInvalid(length, offset - began)

@@ -20,6 +20,7 @@ from hypercorn.utils import parse_socket_addr
 
 from cas.errors import Damaged
 from frontend.server.answers import AnswerBroken, end_head, refusal
+from frontend.server.clients import address_of
 from frontend.server.deadlines import Deadlines
 from frontend.server.exchange import Address, Exchange, Setting
 from frontend.server.groups import sole_leaf
@@ -204,10 +205,11 @@ class Connection:
 
     async def _serve(self, setting: Setting) -> None:
         hot: HotReads = NoHotReads() if self._state else self._worker.hot
+        address = address_of(setting.client)
         while (block := await self._next_block()) is not None:
-            found = hot.recall(block)
+            found = hot.recall(block, address)
             if found is None:
-                is_kept = await self._handle(setting, hot, block)
+                is_kept = await self._handle(setting, hot, block, address)
             else:
                 is_kept = await self._answer(found)
             if not is_kept:
@@ -216,10 +218,10 @@ class Connection:
             if self._receiver.held:  # a client that sends many at once waits its turn
                 await trio.lowlevel.checkpoint()
 
-    async def _handle(self, setting: Setting, hot: HotReads, block: bytes) -> bool:
+    async def _handle(self, setting: Setting, hot: HotReads, block: bytes, address: str) -> bool:
         """Answer a request that is not remembered; returns whether the connection is kept."""
         head = self._receiver.open(block)
-        found = hot.find(block, head) or await hot.prove(block, head)
+        found = hot.find(block, head, address) or await hot.prove(block, head, address)
         if found is not None:
             return await self._answer(found)
         return await Exchange(setting, self._wire, self._receiver, head).run()

@@ -29,27 +29,27 @@ class HotRead(Protocol):
 class HotReads(Protocol):
     """Finds answers; `block` is a head as it came. None: the next one is asked, or the application.
 
-    In this order, because each costs more than the one before.
+    In this order, because each costs more than the one before. `address` is the connection's.
     """
 
-    def recall(self, block: bytes) -> HotRead | None:
+    def recall(self, block: bytes, address: str) -> HotRead | None:
         """The answer, if the very same was just asked; the head need not be parsed for it."""
 
-    def find(self, block: bytes, head: Head) -> HotRead | None:
+    def find(self, block: bytes, head: Head, address: str) -> HotRead | None:
         """The answer, if it is known at once who asks."""
 
-    async def prove(self, block: bytes, head: Head) -> HotRead | None:
+    async def prove(self, block: bytes, head: Head, address: str) -> HotRead | None:
         """The answer, after whoever asks was asked for proof."""
 
 
 class NoHotReads:
     """Leaves everything to the application."""
 
-    def recall(self, _: bytes) -> None:
+    def recall(self, _: bytes, __: str) -> None:
         """Nothing."""
 
-    def find(self, _: bytes, __: Head) -> None:
+    def find(self, _: bytes, __: Head, ___: str) -> None:
         """Nothing."""
 
-    async def prove(self, _: bytes, __: Head) -> None:
+    async def prove(self, _: bytes, __: Head, ___: str) -> None:
         """Nothing."""

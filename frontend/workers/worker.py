@@ -12,6 +12,7 @@ import trio
 from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 from frontend import resources
+from frontend.access.limits import open_limits
 from frontend.server.binding import Bound
 from frontend.server.serving import Sockets
 from frontend.service import build_registry, serving
@@ -41,17 +42,19 @@ async def run(order: Order, lifeline: Lifeline) -> None:
 async def _serve(order: Order, shared: Shared, lifeline: Lifeline, stop: trio.Event) -> None:
     settings = _part(order.settings, shared.workers)
     data = Path(settings.storage.data)
-    shares = Shares(shared.shares)
-    async with connect_store(data, data / DAEMON_SOCKET, store_settings(settings)) as store:
-        registry = build_registry(store, settings, shared.url)
-        registry.health.can_write = partial(_is_listening, data / DAEMON_SOCKET)
-        sockets = Sockets.of(_inherited(shared), shares.share(order.slot))
-        async with serving(registry, sockets, stop):
-            resources.settle()
-            lifeline.say(Ready())
-            await stop.wait()
-            shares.clear(order.slot)  # nobody is to leave a connection to us
-            registry.health.is_draining = True
+    connected = connect_store(data, data / DAEMON_SOCKET, store_settings(settings))
+    with open_limits(data, settings.limits) as limits:
+        async with connected as store:
+            registry = build_registry(store, settings, shared.url, limits)
+            registry.health.can_write = partial(_is_listening, data / DAEMON_SOCKET)
+            shares = Shares(shared.shares)
+            sockets = Sockets.of(_inherited(shared), shares.share(order.slot))
+            async with serving(registry, sockets, stop):
+                resources.settle()
+                lifeline.say(Ready())
+                await stop.wait()
+                shares.clear(order.slot)  # nobody is to leave a connection to us
+                registry.health.is_draining = True
 
 
 async def _heed_signals(
@@ -91,6 +94,9 @@ def _inherited(shared: Shared) -> Bound:
 
 def _part(settings: Settings, workers: int) -> Settings:
     """The configuration with this worker's part of the limits that count for all of them."""
-    uploads = -(-settings.limits.concurrent_uploads // workers)
-    limits = msgspec.structs.replace(settings.limits, concurrent_uploads=uploads)
+    limits = msgspec.structs.replace(
+        settings.limits,
+        concurrent_uploads=-(-settings.limits.concurrent_uploads // workers),
+        uploads_per_principal=-(-settings.limits.uploads_per_principal // workers),
+    )
     return msgspec.structs.replace(settings, limits=limits)

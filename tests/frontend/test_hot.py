@@ -33,6 +33,7 @@ from tests.frontend.world import World, image_bytes
 IMAGE = ImageName("local/images", "app")
 PASSWORD = "correct horse"  # noqa: S105 - of a user that lives for one test
 GOOD = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+HERE = "192.0.2.1"
 TAGGED = "/v2/local/images/app/manifests/t"
 
 
@@ -68,7 +69,7 @@ class Hot:
         if credentials:
             fields += f"Authorization: {credentials}\r\n"
         block = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()
-        return self.hot.recall(block) or self.hot.find(block, parse_head(block))
+        return self.hot.recall(block, HERE) or self.hot.find(block, parse_head(block), HERE)
 
     async def prove(self, credentials=GOOD):
         await self.registry.authenticator.authenticate({"authorization": credentials})
@@ -121,7 +122,7 @@ async def test_whoever_was_not_proven_is_left_to_the_application(hot):
 async def prove(hot, credentials, path=TAGGED, method="GET"):
     fields = f"Authorization: {credentials}\r\n" if credentials else ""
     block = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()
-    return await hot.hot.prove(block, parse_head(block))
+    return await hot.hot.prove(block, parse_head(block), HERE)
 
 
 async def test_somebody_new_is_proven_and_answered(hot):

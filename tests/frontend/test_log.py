@@ -130,7 +130,9 @@ def test_the_line_is_the_same_whoever_answers(live, written):
         assert line.pop("seconds") > 0
         assert line.pop("timestamp").endswith("Z")
     assert lines[0] == lines[1] == lines[2]
-    assert list(lines[0]) == ["method", "path", "status", "bytes", "user", "event", "level"]
+    fields = ["method", "path", "status", "bytes", "user", "address", "event", "level"]
+    assert list(lines[0]) == fields
+    assert lines[0]["address"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
