@@ -24,7 +24,7 @@ from frontend.bootstrap import prepare
 from frontend.registry.call import Registry
 from frontend.server.serving import open_sockets
 from frontend.service import build_registry, public_url, serving, store_settings
-from frontend.settings import Http, Settings, Storage
+from frontend.settings import Http, Limits, Settings, Storage
 
 PASSWORD = secrets.token_urlsafe(12)
 ADMIN = ("admin", PASSWORD)
@@ -224,7 +224,9 @@ def running(
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     http = Http(listen="127.0.0.1:0", shutdown_seconds=2)
-    settings = settings or Settings(http=http, storage=Storage(data=str(data)))
+    # Wrong passwords are what many tests try; `test_wire_limits` is about their limit.
+    free = Limits(failed_logins=0)
+    settings = settings or Settings(http=http, limits=free, storage=Storage(data=str(data)))
     server = _Thread(data, settings)
     errors = Errors(server.thread)
     logging.getLogger().addHandler(errors)
