@@ -102,13 +102,13 @@ class Authenticator:
             raise Unauthorized(challenge(self._realm), _WRONG)
         return found
 
-    async def is_password(self, name: str, password: str) -> bool:
-        """Whether this is the password of the account of a folded name.
+    async def is_password(self, name: str, password: str, address: str) -> bool:
+        """Whether this is the password of the account of a folded name; as `log_in`.
 
         Raises:
             TooManyRequests
         """
-        return await self._verify(name, password) is not None
+        return await self._verify(name, password, address) is not None
 
     async def hash_password(self, password: str) -> str:
         """What is kept of a new password.

@@ -148,7 +148,7 @@ class Sessions:
         if not is_own_origin(asked.headers, realm.url):
             raise CsrfFailed
         authenticator, body = self._registry.authenticator, asked.body
-        principal, user = await authenticator.log_in(body.username, body.password)
+        principal, user = await authenticator.log_in(body.username, body.password, asked.address)
         now = self._registry.site.now()
         row = Session(
             hash=b"",
@@ -157,6 +157,7 @@ class Sessions:
             epoch=user.epoch,
             created_at=now,
             expires_at=now + self._registry.settings.access.session_seconds,
+            address=asked.address,
             agent=asked.headers.get("user-agent", "")[:_AGENT],
         )
         _, cookie, changes = new_session(row)

@@ -215,3 +215,17 @@ def test_behind_a_proxy_each_client_is_counted_by_itself(tmp_path):
         for number in range(3):
             said = {"X-Forwarded-For": f"198.51.100.{number}"}
             assert guesses(live, "/v2/", headers=said) == [401, 401, 401, 429]
+
+
+def test_signing_in_and_changing_a_password_are_counted_too(guessed):
+    def sign_in(number):
+        body = {"username": "somebody", "password": f"wrong {number}"}
+        return guessed.stranger.post("/api/v1/session", json=body).status_code
+
+    def change(number):
+        body = {"current_password": f"wrong {number}", "password": "a new password"}
+        return guessed.client.put("/api/v1/users/admin/password", json=body).status_code
+
+    assert [sign_in(number) for number in range(4)] == [401, 401, 401, 429]
+    assert guessed.client.get("/v2/").status_code == 200  # proves who changes it
+    assert [change(number) for number in range(4)] == [403, 403, 403, 429]
