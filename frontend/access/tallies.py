@@ -95,9 +95,12 @@ def _open(path: Path) -> int | None:
     except OSError:
         return None
     with suppress(OSError):
+        # Who opens it at the same moment must not write over what we make of it.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_size < SIZE:
             # Written, not only lengthened: a page that the disk has no room for would end us.
             os.pwrite(descriptor, bytes(SIZE), 0)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         if os.fstat(descriptor).st_size >= SIZE:
             return descriptor
     os.close(descriptor)

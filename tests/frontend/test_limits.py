@@ -1,5 +1,7 @@
 """How often one caller may ask, and how many passwords may be tried, over all processes."""
 
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -301,9 +303,9 @@ from pathlib import Path
 from frontend.access.limits import open_limits
 from frontend.domain.faults import TooManyRequests
 from frontend.settings import Limits
+sys.stdin.readline()
 with open_limits(Path(sys.argv[1]), Limits(failed_logins=200, failed_logins_per_account=10**6,
                  failed_logins_per_address=10**6, failed_logins_seconds=10**6)) as limits:
-    sys.stdin.readline()
     looked_at = 0
     for _ in range(150):
         try:
@@ -376,3 +378,36 @@ def test_names_are_told_apart_by_their_parts():
     hashes = [shared.hash("a", "bc"), shared.hash("a", "b", "c"), shared.hash("ab", "c")]
 
     assert len({*hashes, shared.hash("a", "b\0001:c")}) == 4
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from frontend.access.tallies import open_tallies
+with open_tallies(Path(sys.argv[1])) as shared:
+    print(shared.hash("x"), flush=True)
+"""
+
+
+def is_waiting(pid: int) -> bool:
+    """Whether a process waits for a lock on a file."""
+    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return any("-> FLOCK" in line and str(pid) in line.split() for line in lines)
+
+
+def test_two_who_open_it_at_the_same_moment_have_the_same_file(tmp_path, monkeypatch):
+    others = []
+    pwrite = os.pwrite
+
+    def meanwhile(*arguments):
+        command = [sys.executable, "-c", OPEN, str(tmp_path)]
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)  # noqa: S603 - ours
+        others.append(other)
+        while not is_waiting(other.pid) and other.poll() is None:
+            select.select([other.stdout], [], [], 0.01)
+        return pwrite(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", meanwhile)
+    with open_tallies(tmp_path) as shared, others[0] as other:
+        assert int(other.stdout.read()) == shared.hash("x")
+    assert len(others) == 1
