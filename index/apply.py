@@ -33,6 +33,7 @@ from index.damage import is_hurt, mark_chunk
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met, is_within, linked_bytes
 from index.ledger import Clock, Ledger
+from index.listed import with_children
 from index.placement import let_go
 from index.records import (
     GarbageKind,
@@ -134,7 +135,8 @@ class Commit:
         waiting = sum(1 for _ in self._transaction.iter_parents(image.id, change.digest))
         self.ledger.put_link(image.id, change.digest, LinkRow(self._now, lease, waiting, 0))
         self.ledger.put_object(change.digest, row._replace(references=row.references + 1))
-        self.ledger.put_image(change.image.path, image._replace(links=image.links + 1))
+        image = image._replace(links=image.links + 1, size=image.size + row.size)
+        self.ledger.put_image(change.image.path, image)
         self.ledger.count_linked(image.id, change.digest, row.size)
 
     def _touch(self, image: bytes, digest: bytes, link: LinkRow) -> None:
@@ -231,7 +233,9 @@ class Commit:
             self.drop_manifest(change.image, change.digest)  # under another type it reads anew
             image = self._image(change.image)
         key = image.id + change.digest
-        self._transaction.put("manifest", key, change.record.encode())
+        self.ledger.listed.touch_row(image.id, change.image.path, change.digest)
+        record = with_children(self._transaction, image.id, change)
+        self._transaction.put("manifest", key, record.encode())
         for child, kind in dict(change.edges).items():  # a child named twice is one row
             self._transaction.put("edge", key + child, bytes((kind,)))
             self._transaction.put("edge_by_child", image.id + child + change.digest)
@@ -241,7 +245,8 @@ class Commit:
                 "referrer", _referrer_key(image.id, change.digest, change.record), change.referrer
             )
         self.ledger.refer(image.id, change.digest, +1)
-        self.ledger.put_image(change.image.path, image._replace(manifests=image.manifests + 1))
+        image = image._replace(manifests=image.manifests + 1, updated_at=self._now)
+        self.ledger.put_image(change.image.path, image)
         self.ledger.use(keys.number(image.id[:4]), manifests=1)
 
     def drop_manifest(self, name: ImageName, digest: bytes) -> None:
@@ -251,12 +256,14 @@ class Commit:
         if record is None:
             return
         self._ask(image.id, digest, record, 0)
+        self.ledger.listed.touch_row(image.id, name.path, digest)
         key = image.id + digest
         for child, _ in list(self._transaction.iter_children(image.id, digest)):
             self.drop_edge(image.id, digest, child)
         if record.subject:
             self._transaction.delete("referrer", _referrer_key(image.id, digest, record))
         self._transaction.delete("manifest", key)
+        self._transaction.delete("pulled", key)
         self.ledger.note_manifest(digest)
         self.ledger.refer(image.id, digest, -1)
         self.ledger.put_image(name.path, image._replace(manifests=image.manifests - 1))
@@ -280,12 +287,15 @@ class Commit:
         if before is not None and before.digest != change.digest:
             self.drop_tag(change.image, change.tag)
             before, image = None, self._image(change.image)
+        self.ledger.listed.touch_tag(image.id, change.image.path, change.tag)
+        self.ledger.listed.touch_manifest(image.id, change.image.path, change.digest)
         row = Tag(digest=change.digest, pushed_at=self._now, pushed_by=change.by)
         self._transaction.put("tag", keys.tag(image.id, change.tag), row.encode())
         if before is None:
             self._transaction.put("tag_by_digest", _tag_of(image.id, change.digest, change.tag))
             self.ledger.refer(image.id, change.digest, +1)
-            self.ledger.put_image(change.image.path, image._replace(tags=image.tags + 1))
+            image = image._replace(tags=image.tags + 1)
+        self.ledger.put_image(change.image.path, image._replace(updated_at=self._now))
 
     def drop_tag(self, name: ImageName, tag: str) -> None:
         """Take a tag away; what it pointed at stays."""
@@ -293,6 +303,8 @@ class Commit:
         row = self._transaction.tag(image.id, tag)
         if row is None:
             raise TargetMissing("tag", f"{name}:{tag}")
+        self.ledger.listed.touch_tag(image.id, name.path, tag)
+        self.ledger.listed.touch_manifest(image.id, name.path, row.digest)
         self._transaction.delete("tag", keys.tag(image.id, tag))
         self._transaction.delete("tag_by_digest", _tag_of(image.id, row.digest, tag))
         self.ledger.refer(image.id, row.digest, -1)

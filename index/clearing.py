@@ -18,7 +18,7 @@ from index.records import Image, Repository
 from index.repositories import iter_leaving
 from index.transaction import Transaction
 
-_MOST_PER_STEP: Final = 24  # rows that one step writes, those included that are settled later
+_MOST_PER_STEP: Final = 40  # rows that one step writes, those included that are settled later
 
 
 class Cleared(NamedTuple):

@@ -18,7 +18,7 @@ from index.records import GarbageKind, Link, Object
 from index.transaction import Transaction
 from index.view import View
 
-_MOST_PER_ROW: Final = 24  # rows that taking one thing may write, what hangs on a manifest apart
+_MOST_PER_ROW: Final = 36  # rows that taking one thing may write, what hangs on a manifest apart
 _ROWS_PER_EDGE: Final = 7  # both rows, link, its garbage, and of a child manifest its question
 _ROWS_PER_REFERRER: Final = 3
 _BEHIND_PACKS: Final = keys.garbage(0, 0xFF, b"")  # marks of packs come first: their time is 0

@@ -15,7 +15,7 @@ TABLES: Final = (
     "meta", "storage", "repository", "repository_by_id", "public", "image", "image_by_id",
     "tag", "tag_by_digest", "manifest", "link", "link_by_digest", "edge", "edge_by_child",
     "referrer", "object", "inline", "extent", "chunk", "chunk_at", "pack", "work",
-    "usage", "garbage", "run", "damage", "expiry", "names", "upstream",
+    "usage", "garbage", "run", "damage", "expiry", "names", "pulled", "upstream",
     "user", "token", "session", "grant", "setting", "journal",
 )  # fmt: skip
 LEAVING: Final = "~"  # begins the name of a repository that is being taken apart, and no other

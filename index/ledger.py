@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from index import keys
+from index.listed import Listed
 from index.records import GarbageKind, Image, Link, Object, Usage
 from index.transaction import Transaction
 
@@ -27,6 +28,7 @@ class Ledger:
     """The counted rows one operation touches. Nothing is written before `settle`."""
 
     def __init__(self, transaction: Transaction, clock: Clock) -> None:
+        self.listed = Listed(transaction)
         self._transaction = transaction
         self._clock = clock
         self._links: dict[bytes, Link | None] = {}
@@ -69,7 +71,8 @@ class Ledger:
         """Take a link away that is there, and count its object, image and repository down."""
         row = self.object(digest)
         self.put_link(image.id, digest, None)
-        self.put_image(path, image._replace(links=image.links - 1))
+        size = 0 if row is None else row.size
+        self.put_image(path, image._replace(links=image.links - 1, size=image.size - size))
         if row is not None:
             self.put_object(digest, row._replace(references=row.references - 1))
             self.count_linked(image.id, digest, -row.size)
@@ -122,12 +125,14 @@ class Ledger:
     def size(self) -> int:
         """Rows written so far, and those that `settle` will touch."""
         counted = 4 * len(self._links) + 2 * len(self._objects)
-        return self._transaction.rows + counted + 2 * len(self._images) + len(self._usages)
+        counted += 2 * len(self._images) + len(self._usages)
+        return self._transaction.rows + counted + self.listed.size
 
     # --- the end ---
 
     def settle(self) -> None:
         """Write every touched row once, with its `not_before` and its garbage row."""
+        self.listed.settle()
         for key, link in self._links.items():
             self._settle_link(key, link)
         for digest, row in self._objects.items():

@@ -18,7 +18,7 @@ _PLACE: Final = Struct(">QQ")
 _CHUNK_AT: Final = Struct(">I32sI")
 _PACK: Final = Struct(">BQQ")
 _USAGE: Final = Struct(">QQQ")
-_IMAGE: Final = Struct(">8sIII")
+_IMAGE: Final = Struct(">8sIIIQQ")
 
 
 class PackState(IntEnum):
@@ -182,9 +182,11 @@ class Image(NamedTuple):
     links: int
     manifests: int
     tags: int
+    size: int = 0  # bytes of what it links
+    updated_at: int = 0  # when a manifest or a tag was last pushed
 
     def encode(self) -> bytes:
-        """8 bytes I · u32 links · u32 manifests · u32 tags."""
+        """8 bytes I · u32 links · u32 manifests · u32 tags · u64 size · u64 updated at."""
         value: bytes = _IMAGE.pack(*self)
         return value
 
@@ -235,7 +237,11 @@ class Tag(_Row, frozen=True, kw_only=True):
 
 
 class Manifest(_Row, frozen=True, kw_only=True):
-    """A manifest of an image. `subject` is a digest key, or empty."""
+    """A manifest of an image. `subject` is a digest key, or empty.
+
+    `total` is the size of the whole as people see it: this, its config and layers, and for an index
+    its manifests; 0 if nobody said so. `platforms` are what it runs on, as "linux/amd64".
+    """
 
     media_type: str
     size: int
@@ -243,6 +249,8 @@ class Manifest(_Row, frozen=True, kw_only=True):
     subject: bytes = b""
     pushed_at: int = 0
     pushed_by: str = ""
+    total: int = 0
+    platforms: tuple[str, ...] = ()
     not_before: int = 0  # when it is asked whether anything needs it: a garbage row says so too
 
 

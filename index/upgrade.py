@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from index import keys
 from index.errors import FormatUnknown
 from index.placement import mark_pack
+from index.relisting import list_packages
 from index.transaction import Transaction
 
 Step = Callable[[Transaction], None]
@@ -18,15 +19,16 @@ def mark_partly_dead(transaction: Transaction) -> None:
         mark_pack(transaction, pack)
 
 
-def list_public(transaction: Transaction) -> None:
-    """2 → 3: public repositories are listed by themselves."""
+def list_everything(transaction: Transaction) -> None:
+    """2 → 3: public repositories are listed by themselves, and packages in their orders."""
     for name, repository in list(transaction.iter_repositories()):
         if repository.visibility == "public":
             transaction.put("public", name.encode())
+    list_packages(transaction)
 
 
 # format n → what makes it n + 1; each runs in the transaction that raises the version
-STEPS: Mapping[int, Step] = {1: mark_partly_dead, 2: list_public}
+STEPS: Mapping[int, Step] = {1: mark_partly_dead, 2: list_everything}
 
 
 def read_format(value: bytes | None) -> int:

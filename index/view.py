@@ -68,6 +68,18 @@ class View:
                 self.steps += 1
                 found = cursor.next()
 
+    def scan_keys(self, table: str, prefix: bytes, start: bytes) -> Iterator[bytes]:
+        """Keys from `start` on that begin with `prefix`, in order; no value is read."""
+        with self._transaction.cursor(db=self._tables[table]) as cursor:
+            self.steps += 1
+            if not cursor.set_range(start):
+                return
+            for key in cursor.iternext(keys=True, values=False):
+                if not key.startswith(prefix):
+                    return
+                yield key
+                self.steps += 1
+
     def last_before(self, table: str, prefix: bytes, key: bytes) -> tuple[bytes, bytes] | None:
         """The row with the greatest key ≤ `key` that begins with `prefix`."""
         with self._transaction.cursor(db=self._tables[table]) as cursor:
@@ -279,17 +291,9 @@ class View:
 
     def iter_chunks(self, pack: int, start: int = 0) -> Iterator[tuple[int, ChunkAt]]:
         """(offset, chunk) of a pack from the first chunk at or beyond `start`."""
-        prefix = keys.u64(pack)
-        with self._transaction.cursor(db=self._tables["chunk_at"]) as cursor:
-            self.steps += 1
-            found = cursor.set_range(keys.place(pack, start))
-            while found:
-                key, value = cursor.item()
-                if not key.startswith(prefix):
-                    return
-                yield keys.split_place(key)[1], ChunkAt.decode(value)
-                self.steps += 1
-                found = cursor.next()
+        after = keys.place(pack, start - 1) if start else None
+        for key, value in self.scan("chunk_at", keys.u64(pack), after):
+            yield keys.split_place(key)[1], ChunkAt.decode(value)
 
     def chunk_names(self, pack: int) -> dict[bytes, bytes]:
         """Every chunk of a pack: key of `chunk_at` → u32 length · 32 bytes BLAKE3.
@@ -352,16 +356,12 @@ class View:
         self, pack: int, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, Damage]]:
         """(offset, row) of what is damaged in a pack from `start` to `stop` (None: the end)."""
-        with self._transaction.cursor(db=self._tables["damage"]) as cursor:
-            self.steps += 1
-            found = cursor.set_range(keys.place(pack, start))
-            while found:
-                at, offset = keys.split_place(cursor.key())
-                if at != pack or (stop is not None and offset >= stop):
-                    return
-                yield offset, Damage.decode(cursor.value())
-                self.steps += 1
-                found = cursor.next()
+        after = keys.place(pack, start - 1) if start else None
+        for key, value in self.scan("damage", keys.u64(pack), after):
+            offset = keys.split_place(key)[1]
+            if stop is not None and offset >= stop:
+                return
+            yield offset, Damage.decode(value)
 
     def iter_work(self) -> Iterator[tuple[int, Work]]:
         """Unfinished work."""

@@ -10,7 +10,7 @@ from cas.checks.drift import Drift, Mend, Run, drop, put, split
 from cas.checks.places import iter_all_repositories
 from index import keys
 from index.ledger import Clock
-from index.records import GarbageKind, Image, Link, Object, Usage
+from index.records import GarbageKind, Image, Link, Object, Tag, Usage
 from index.transaction import Transaction
 
 
@@ -115,7 +115,7 @@ def images(run: Run) -> Iterator[Drift]:
     """An image counts its links, manifests and tags, and is there while it has links."""
     for key, value in run.view.scan("image"):
         image = Image.decode(value)
-        found = Image(image.id, *(_rows(run, table, image.id) for table in _COUNTED))
+        found = _image(run, image)
         name = f"image {key[4:].decode()}"
         if not found.links:
             rows = ("image", key), ("image_by_id", image.id)
@@ -126,7 +126,18 @@ def images(run: Run) -> Iterator[Drift]:
             )
 
 
-_COUNTED = ("link", "manifest", "tag")  # in the order of Image's fields
+def _image(run: Run, image: Image) -> Image:
+    """An image as counted. It was updated when the newest of its packages was pushed, or later."""
+    links, size, newest = 0, 0, image.updated_at
+    for key, _ in run.view.scan("link", image.id):
+        row = run.view.object(key[keys.IMAGE_SIZE :])
+        links, size = links + 1, size + (0 if row is None else row.size)
+    manifests = tags = 0
+    for _, record in run.view.iter_manifests(image.id):
+        manifests, newest = manifests + 1, max(newest, record.pushed_at)
+    for _, value in run.view.iter_tags(image.id):
+        tags, newest = tags + 1, max(newest, Tag.decode(value).pushed_at)
+    return Image(image.id, links, manifests, tags, size, newest)
 
 
 def _rows(run: Run, table: str, prefix: bytes) -> int:

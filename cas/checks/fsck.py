@@ -11,7 +11,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from cas.checks import chunks, counts, damage, files, layouts, places, references, rehash, shapes
+from cas.checks import (
+    chunks,
+    counts,
+    damage,
+    files,
+    layouts,
+    listed,
+    places,
+    references,
+    rehash,
+    shapes,
+)
 from cas.checks.drift import Check, Drift, Listing, Place, Run
 from cas.verbs import Report
 from index.ledger import Clock
@@ -50,6 +61,9 @@ THEN: Final[tuple[Check, ...]] = (
     counts.garbage,
     counts.images,
     counts.usage,
+    listed.orders,
+    listed.packages,
+    listed.pulled,
     chunks.chunks,
     damage.rows,
     rehash.names,

@@ -5,13 +5,14 @@ other side, and from the bytes themselves.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from struct import error as StructError  # noqa: N812 - an exception
 from typing import Final
 
 import msgspec
 
 from cas.checks.drift import Drift, Run, drop
-from index import keys
+from index import blocks, keys, listed, names
 from index.records import (
     ChunkAt,
     Damage,
@@ -200,6 +201,41 @@ def _garbage(key: bytes, value: bytes) -> None:
             _sized(name, 8)
 
 
+def _names(key: bytes, value: bytes) -> None:
+    order = names.Order(key[4])
+    entries = list(blocks.iter_entries(value))
+    is_sorted = all(left < right for left, right in pairwise(entries))
+    if not is_sorted or names.first_of(key) != entries[0] or names.count_of(key) != len(entries):
+        raise ValueError(key)
+    if value[:1] not in (blocks.LOWER, blocks.MIXED) or len(value) > blocks.MAX_BLOCK:
+        raise ValueError(value)
+    if value[:1] == blocks.LOWER and any(map(names.is_mixed, entries)):
+        raise ValueError(value)
+    for entry in entries:
+        _package(order, entry)
+
+
+def _package(order: names.Order, entry: bytes) -> None:
+    """Read an entry; raises as the others do."""
+    if order is names.Order.NAME:
+        path, tag, digest = names.decode(entry)
+        _text(path.encode())
+        line = names.manifest_line(digest or b"") if tag is None else names.tag_line(tag)
+        if digest is not None:
+            _empty(_digest(digest))
+        is_same = names.name_entry(path, line) == entry
+    else:
+        made, image, line = listed.split_value_entry(entry)
+        is_same = listed.value_entry(made, bytes(4) + image, line) == entry
+    if not is_same or line in (b"", names.UNTAGGED):
+        raise ValueError(entry)
+
+
+def _pulled(key: bytes, value: bytes) -> None:
+    _empty(_digest(_after_image(key)))
+    _sized(value, 8)
+
+
 def _run(key: bytes, value: bytes) -> None:
     _sized(key, 8)
     RunRow.decode(value)
@@ -234,6 +270,8 @@ _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "work": _work,
     "usage": _usage,
     "garbage": _garbage,
+    "names": _names,
+    "pulled": _pulled,
     "run": _run,
     "damage": _damage,
 }

@@ -6,9 +6,10 @@ Run it only for a new format (`index.keys.FORMAT`), into a new file: an old one 
 import json
 import sys
 
-from index import keys
+from index import blocks, keys, names
 from index.changes import EdgeKind
 from index.ledger import WAS_MANIFEST
+from index.listed import value_entry
 from index.records import (
     ChunkAt,
     Damage,
@@ -38,6 +39,19 @@ I = R + keys.u32(0x0102)  # noqa: E741 - the design's word
 O = keys.u64(0x1122334455667788)  # noqa: E741 - the design's word
 PACK, OFFSET = 0xA1A2A3A4A5A6A7A8, 0x1000
 TIME = 1_700_000_000
+
+LINES = [names.tag_line("V1"), names.tag_line("v1"), names.manifest_line(D)]
+NAMED = [names.name_entry(path, line) for path in ("a/b", "c") for line in LINES]
+VALUED = sorted(
+    value_entry(value, I, line) for value, line in zip((TIME, 70_000, 7), LINES, strict=True)
+)
+
+
+def block(order, entries):
+    """The row of one block of an order of packages."""
+    (made,) = blocks.pack(entries, blocks.MAX_BLOCK, blocks.MIXED)
+    return names.block_key(names.prefix(7, order), made.first, made.count), made.encode()
+
 
 ROWS = {
     "meta format": (keys.META_FORMAT, keys.u32(keys.FORMAT)),
@@ -70,14 +84,21 @@ ROWS = {
     ),
     "repository_by_id": (R, b"local/images"),
     "public": (b"local/images", b""),
-    "image": (keys.image(R, "a/b"), Image(I, 4, 3, 2).encode()),
+    "image": (keys.image(R, "a/b"), Image(I, 4, 3, 2, 70_000, TIME).encode()),
     "image_by_id": (I, b"a/b"),
     "tag": (keys.tag(I, "v1"), Tag(digest=D, pushed_at=TIME, pushed_by="ada").encode()),
     "tag_by_digest": (I + D + b"v1", b""),
     "manifest": (
         I + D,
         Manifest(
-            media_type="m", size=9, artifact_type="a", subject=CHILD, pushed_at=TIME, pushed_by="u"
+            media_type="m",
+            size=9,
+            artifact_type="a",
+            subject=CHILD,
+            pushed_at=TIME,
+            pushed_by="u",
+            total=70_000,
+            platforms=("linux/amd64", "linux/arm/v7"),
         ).encode(),
     ),
     "link": (I + D, Link(TIME, TIME + 3600, 3, 0).encode()),
@@ -107,6 +128,10 @@ ROWS = {
     "garbage object": (keys.garbage(TIME, GarbageKind.OBJECT, D), WAS_MANIFEST),
     "garbage pack": (keys.garbage(0, GarbageKind.PACK, keys.u64(PACK)), b""),
     "garbage manifest": (keys.garbage(TIME, GarbageKind.MANIFEST, I + D), b""),
+    "names by name": block(names.Order.NAME, NAMED),
+    "names by push": block(names.Order.PUSHED, VALUED),
+    "names by size": block(names.Order.SIZE, VALUED),
+    "pulled": (I + D, keys.u64(TIME)),
     "run": (
         keys.u64(TIME * 1000),
         Run(is_asked=False, ended_at=TIME * 1000 + 5, error="no", figures={"blobs": 2}).encode(),

@@ -34,13 +34,20 @@ ROWS = [
     (st.builds(ChunkAt, U32, st.binary(min_size=32, max_size=32), U32), 40),
     (st.builds(Pack, st.sampled_from(PackState), U64, U64), 17),
     (st.builds(Usage, U64, U64, U64), 24),
-    (st.builds(Image, st.binary(min_size=8, max_size=8), U32, U32, U32), 20),
+    (st.builds(Image, st.binary(min_size=8, max_size=8), U32, U32, U32, U64, U64), 36),
 ]
 MAPS = [
     st.builds(Storage, created_at=U64),
     st.builds(Repository, id=U32, revision=U64, kind=TEXT, description=TEXT, created_at=U64),
     st.builds(Tag, digest=st.binary(max_size=65), pushed_at=U64, pushed_by=TEXT),
     st.builds(Manifest, media_type=TEXT, size=U64, artifact_type=TEXT, subject=st.binary()),
+    st.builds(
+        Manifest,
+        media_type=TEXT,
+        size=U64,
+        total=U64,
+        platforms=st.lists(TEXT, max_size=3).map(tuple),
+    ),
     st.builds(Work, kind=st.sampled_from(WorkKind), upload=TEXT, object=U64, cursor=st.binary()),
 ]
 

@@ -5,6 +5,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from cas.digest import Digest
+from index import names, ordering
 from index.apply import apply
 from index.changes import (
     DeleteRepository,
@@ -190,8 +191,24 @@ class References(IndexMachine):
                 for digest, record in self.view.iter_manifests(row.id)
             }
             assert (tags, manifests) == (image.tags, image.manifests)
-            assert row[1:] == (len(image.links), len(manifests), len(tags))
+            assert row[1:4] == (len(image.links), len(manifests), len(tags))
         assert self.view.entries("image") == self.view.entries("image_by_id") == len(images)
+
+    @invariant()
+    def packages_are_the_models_in_every_order(self):
+        for name, repository in self.view.iter_repositories():
+            expected = set()
+            for image, held in self.model.images.items():
+                if image.repository == name:
+                    expected |= {(image.path, tag, None) for tag in held.tags}
+                    untagged = held.manifests.keys() - held.tags.values()
+                    expected |= {(image.path, None, digest) for digest in untagged}
+            blocks = list(names.iter_blocks(self.view, repository.id))
+            found = [entry for block in blocks for entry in names.iter_entries(block)]
+            assert found == sorted(expected, key=lambda e: (e[0], e[1] is None, e[1], e[2]))
+            for order in names.Order:
+                run = ordering.measure(self.view, names.prefix(repository.id, order))
+                assert run.total == len(expected)
 
     @invariant()
     def usage_is_the_models(self):
