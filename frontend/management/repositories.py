@@ -1,7 +1,12 @@
-"""Repositories: where images are pushed to."""
+"""Repositories: where images are pushed to, their settings, and their end.
+
+Administrators of the registry create and delete them, and set quotas; who has the role `admin` in
+one changes its other settings.
+"""
 
 from functools import partial
-from typing import Literal
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -10,8 +15,17 @@ from frontend.access.standing import iter_visible
 from frontend.domain.message import Principal
 from frontend.domain.names import parse_repository
 from frontend.management.committing import commit
+from frontend.management.etags import etag_header, has_not_changed, require_match
 from frontend.management.problems import Conflict, NotFound
-from frontend.management.replies import time_text
+from frontend.management.repository_shapes import (
+    NewRepository,
+    RepositoryChange,
+    RepositoryPage,
+    RepositoryShown,
+    RepositoryWhole,
+    shown,
+    whole,
+)
 from frontend.management.routing import (
     Account,
     Admin,
@@ -23,50 +37,27 @@ from frontend.management.routing import (
     page_of,
 )
 from frontend.registry.call import Registry
-from index.changes import PutRepository, RepositoryAbsent, StorageExists
+from index.changes import (
+    DeleteRepository,
+    PutRepository,
+    RepositoryAbsent,
+    RepositoryEmpty,
+    RepositoryRevision,
+    StorageExists,
+)
 from index.errors import ExpectationsFailed
-from index.records import Repository
+from index.records import Repository, Usage
+from index.repositories import iter_leaving
 
-Kind = Literal["hosted"]
-Visibility = Literal["private", "public"]
-
-
-class NewRepository(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Body of `POST /api/v1/repositories`."""
-
-    storage: str
-    name: str
-    kind: Kind = "hosted"
-    visibility: Visibility = "private"
-    description: str = ""
+PATH: Final = "/api/v1/repositories"
+ONE: Final = "/api/v1/repositories/<storage>/<name>"
+TRIES: Final = 5  # of a change that others are faster than
 
 
-class RepositoryShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository, as lists show it."""
+class Deletion(msgspec.Struct, frozen=True):
+    """How to delete a repository: `force` deletes the images in it too."""
 
-    storage: str
-    name: str
-    kind: str
-    visibility: str
-    description: str
-    created_at: str
-
-
-class RepositoryWhole(RepositoryShown, frozen=True, kw_only=True):
-    """A repository and what it holds; `size` in bytes, each digest counted once."""
-
-    size: int
-    images: int
-    manifests: int
-
-
-class RepositoryPage(msgspec.Struct, frozen=True):
-    """A page of repositories, in the order of their names."""
-
-    page: int
-    per_page: int
-    total: int
-    items: list[RepositoryShown]
+    force: bool = False
 
 
 class Repositories:
@@ -81,7 +72,7 @@ class Repositories:
         return (
             Route(
                 method="GET",
-                path="/api/v1/repositories",
+                path=PATH,
                 access=Account(),
                 handler=self.list,
                 summary="The repositories that the caller may pull.",
@@ -90,52 +81,72 @@ class Repositories:
             ),
             Route(
                 method="POST",
-                path="/api/v1/repositories",
+                path=PATH,
                 access=Admin("create repositories"),
                 handler=self.create,
                 summary="Create a repository.",
                 body=NewRepository,
                 answer=RepositoryShown,
                 status=201,
+                has_etag=True,
             ),
             Route(
                 method="GET",
-                path="/api/v1/repositories/<storage>/<name>",
+                path=ONE,
                 access=OnRepository("pull", "see"),
                 handler=self.show,
                 summary="A repository and what it holds.",
                 answer=RepositoryWhole,
+                has_etag=True,
+            ),
+            Route(
+                method="PATCH",
+                path=ONE,
+                access=OnRepository("admin", "change"),
+                handler=self.change,
+                summary="Change settings: what is absent stays, null is the default again.",
+                body=RepositoryChange,
+                answer=RepositoryWhole,
+                has_etag=True,
+                takes_if_match=True,
+            ),
+            Route(
+                method="DELETE",
+                path=ONE,
+                access=Admin("delete repositories"),
+                handler=self.delete,
+                summary="Delete a repository; one that holds images only by force.",
+                query=Deletion,
+                status=204,
+                takes_if_match=True,
             ),
         )
 
     async def list(self, asked: Asked) -> Reply:
         """List those that the caller may pull."""
-        rows = self._store.read(partial(_repositories, principal=asked.principal))
-        return Reply(page_of(asked.query, rows))
+        look = partial(_page, principal=asked.principal, paging=asked.query)
+        items, total = self._store.read(look)
+        return Reply(page_of(asked.query, items, total))
 
     async def create(self, asked: Asked) -> Reply:
         """Create one.
 
         Raises:
-            NameInvalid, NotFound, Conflict
+            NameInvalid, PatternsInvalid, RequestInvalid, NotFound, Conflict
         """
         wanted: NewRepository = asked.body
         name = f"{wanted.storage}/{wanted.name}"
         parse_repository(name)
-        record = Repository(
-            kind=wanted.kind,
-            visibility=wanted.visibility,
-            description=wanted.description,
-            created_at=self._registry.site.now(),
-        )
         expectations = (StorageExists(wanted.storage), RepositoryAbsent(name))
         try:
-            await commit(self._registry, asked, [PutRepository(name, record)], expectations)
+            changes = [PutRepository(name, wanted.record())]
+            await commit(self._registry, asked, changes, expectations)
         except ExpectationsFailed as error:
             if expectations[0] in error.failed:
                 raise NotFound(f"there is no storage {wanted.storage}") from None
             raise Conflict(f"repository {name} exists") from None
-        return Reply(RepositoryShown(**_described(name, record)))
+        record, usage = self._find(name)
+        return Reply(shown(name, record), (etag_header(record.encode(), usage.encode()),))
 
     async def show(self, asked: Asked) -> Reply:
         """Show one.
@@ -143,39 +154,77 @@ class Repositories:
         Raises:
             NotFound: it went a moment ago.
         """
-        found = self._store.read(partial(_repository, name=asked.repository))
+        record, usage = self._find(asked.repository)
+        if has_not_changed(asked, record.encode(), usage.encode()):
+            return Reply(headers=(etag_header(record.encode(), usage.encode()),), status=304)
+        return self._shown(asked.repository)
+
+    async def change(self, asked: Asked) -> Reply:
+        """Change settings; on whatever others have made of them, unless the caller says on what.
+
+        Raises:
+            Conflict, Forbidden, NotFound, Outdated, PatternsInvalid
+        """
+        name, wanted = asked.repository, asked.body
+        may_set_quota = asked.principal.is_administrator
+        for _ in range(TRIES):
+            record, _ = self._find(name)
+            require_match(asked, record.encode())
+            changed = wanted.merged(record, may_set_quota=may_set_quota)
+            if changed == record:
+                return self._shown(name)
+            current = RepositoryRevision(name, record.revision)
+            try:
+                await commit(self._registry, asked, [PutRepository(name, changed)], [current])
+            except ExpectationsFailed:
+                continue
+            return self._shown(name)
+        raise Conflict(f"others change repository {name} all the time: try again")
+
+    async def delete(self, asked: Asked) -> Reply:
+        """Delete one: nobody finds it any more, and what it holds goes in the background.
+
+        Raises:
+            Conflict: it is not empty, and `force` was not given.
+            NotFound, Outdated
+        """
+        name = asked.repository
+        empty = () if asked.query.force else (RepositoryEmpty(name),)
+        for _ in range(TRIES):
+            record, _ = self._find(name)
+            require_match(asked, record.encode())
+            current = RepositoryRevision(name, record.revision)
+            try:
+                await commit(self._registry, asked, [DeleteRepository(name)], [*empty, current])
+            except ExpectationsFailed as error:
+                if current not in error.failed:
+                    raise Conflict(f"repository {name} holds images: use ?force=true") from None
+            else:
+                return Reply()
+        raise Conflict(f"others change repository {name} all the time: try again")
+
+    def _shown(self, name: str) -> Reply:
+        record, usage = self._find(name)
+        return Reply(whole(name, record, usage), (etag_header(record.encode(), usage.encode()),))
+
+    def _find(self, name: str) -> tuple[Repository, Usage]:
+        found = self._store.read(partial(_look, name=name))
         if found is None:
-            raise NotFound(f"no repository {asked.repository[:200]} that you may use")
-        return Reply(found)
+            raise NotFound(f"no repository {name[:200]} that you may use")
+        return found
 
 
-def _repositories(view: View, principal: Principal) -> list[RepositoryShown]:
-    return [
-        RepositoryShown(**_described(name, record))
-        for name, record in iter_visible(view, principal)
-    ]
-
-
-def _repository(view: View, name: str) -> RepositoryWhole | None:
+def _look(view: View, name: str) -> tuple[Repository, Usage] | None:
     record = view.repository(name)
-    if record is None:
-        return None
-    usage = view.usage(record.id)
-    return RepositoryWhole(
-        **_described(name, record),
-        size=usage.linked,
-        images=usage.images,
-        manifests=usage.manifests,
-    )
+    return None if record is None else (record, view.usage(record.id))
 
 
-def _described(name: str, record: Repository) -> dict[str, str]:
-    storage, _, own = name.partition("/")
-    return {
-        "storage": storage,
-        "name": own,
-        "kind": record.kind,
-        "visibility": record.visibility,
-        "description": record.description,
-        "created_at": time_text(record.created_at),
-    }
+def _page(view: View, principal: Principal, paging: Paging) -> tuple[list[RepositoryShown], int]:
+    """A page, and how many there are: an administrator's are counted, others' looked at."""
+    rows = iter_visible(view, principal)
+    page = islice(rows, paging.start, paging.start + paging.size)
+    items = [shown(name, record) for name, record in page]
+    if principal.is_administrator:
+        return items, view.entries("repository") - sum(1 for _ in iter_leaving(view))
+    before = paging.start + len(items) if items else sum(1 for _ in iter_visible(view, principal))
+    return items, before + sum(1 for _ in rows)

@@ -5,11 +5,11 @@ import msgspec
 from frontend.domain.faults import NameInvalid
 from frontend.domain.names import is_component
 from frontend.management.committing import commit
-from frontend.management.problems import Conflict
+from frontend.management.problems import Conflict, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import Admin, Asked, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
-from index.changes import CreateStorage, StorageAbsent
+from index.changes import CreateStorage, DeleteStorage, StorageAbsent, StorageEmpty, StorageExists
 from index.errors import ExpectationsFailed
 
 
@@ -64,6 +64,22 @@ class Storages:
                 answer=StorageShown,
                 status=201,
             ),
+            Route(
+                method="GET",
+                path="/api/v1/storages/<storage>",
+                access=Admin("see storages"),
+                handler=self.show,
+                summary="A storage.",
+                answer=StorageShown,
+            ),
+            Route(
+                method="DELETE",
+                path="/api/v1/storages/<storage>",
+                access=Admin("delete storages"),
+                handler=self.delete,
+                summary="Delete a storage without repositories.",
+                status=204,
+            ),
         )
 
     async def list(self, asked: Asked) -> Reply:
@@ -89,3 +105,31 @@ class Storages:
         except ExpectationsFailed:
             raise Conflict(f"storage {name} exists") from None
         return Reply(StorageShown(name, time_text(self._registry.site.now())))
+
+    async def show(self, asked: Asked) -> Reply:
+        """Show one.
+
+        Raises:
+            NotFound
+        """
+        name = asked.place["storage"]
+        row = self._store.read(lambda view: view.storage(name))
+        if row is None:
+            raise NotFound(f"there is no storage {name[:200]}")
+        return Reply(StorageShown(name, time_text(row.created_at)))
+
+    async def delete(self, asked: Asked) -> Reply:
+        """Delete one that is empty.
+
+        Raises:
+            NotFound, Conflict
+        """
+        name = asked.place["storage"]
+        expectations = (StorageExists(name), StorageEmpty(name))
+        try:
+            await commit(self._registry, asked, [DeleteStorage(name)], expectations)
+        except ExpectationsFailed as error:
+            if expectations[0] in error.failed:
+                raise NotFound(f"there is no storage {name[:200]}") from None
+            raise Conflict(f"storage {name} has repositories: delete these first") from None
+        return Reply()

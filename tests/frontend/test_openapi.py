@@ -155,12 +155,13 @@ def test_the_outcome_of_a_deletion_is_what_is_described(live, described):
 
 def test_a_parameter_that_is_described_is_accepted(live, described):
     seen = 0
+    places = PLACES | {"name": "nowhere", "id": "x"}  # so that nothing is deleted
 
     for (method, path), operation in operations(described).items():
         for each in operation.get("parameters", ()):
             if each["in"] == "query":
                 answer = live.client.request(
-                    method, path.format_map(PLACES | {"id": "x"}), params={each["name"]: "1"}
+                    method, path.format_map(places), params={each["name"]: "1"}
                 )
                 assert "no parameter" not in answer.text
                 seen += 1

@@ -1,0 +1,149 @@
+"""Repositories as the management API has them: what is asked for, and what is shown."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from frontend.domain.faults import RequestInvalid
+from frontend.domain.tag_rules import parse_patterns
+from frontend.management.problems import Conflict, Forbidden
+from frontend.management.replies import time_text
+from index.records import Repository, Usage
+
+Kind = Literal["hosted", "proxy"]
+Visibility = Literal["private", "public"]
+Description = Annotated[str, msgspec.Meta(max_length=1000)]
+Quota = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]  # bytes; 0: no limit
+
+
+class NewRepository(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Body of `POST /api/v1/repositories`."""
+
+    storage: str
+    name: str
+    kind: Kind = "hosted"
+    visibility: Visibility = "private"
+    description: Description = ""
+    immutable_tags: list[str] = []
+    quota_bytes: Quota = 0
+
+    def record(self) -> Repository:
+        """The settings of the new repository.
+
+        Raises:
+            PatternsInvalid, RequestInvalid
+        """
+        if self.kind != "hosted":
+            raise RequestInvalid(
+                f"repositories of kind {self.kind} cannot be created by this version: it hosts "
+                "images, and caches none yet"
+            )
+        return Repository(
+            kind=self.kind,
+            visibility=self.visibility,
+            description=self.description,
+            immutable_tags=parse_patterns(self.immutable_tags),
+            quota_bytes=self.quota_bytes,
+        )
+
+
+class RepositoryChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Body of `PATCH`, a JSON merge patch (RFC 7396): absent stays, null is the default again."""
+
+    kind: Kind | UnsetType | None = UNSET
+    visibility: Visibility | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    immutable_tags: list[str] | UnsetType | None = UNSET
+    quota_bytes: Quota | UnsetType | None = UNSET
+
+    def merged(self, record: Repository, *, may_set_quota: bool) -> Repository:
+        """The settings after the change.
+
+        Raises:
+            Conflict: the kind would change.
+            Forbidden: the quota would, and the caller may not.
+            PatternsInvalid
+        """
+        wanted = {
+            name: _DEFAULTS[name] if value is None else value
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) is not UNSET
+        }
+        patterns = wanted.get("immutable_tags")
+        if patterns is not None:
+            wanted["immutable_tags"] = parse_patterns(patterns)
+        changed = msgspec.structs.replace(record, **wanted)
+        if changed.kind != record.kind:
+            raise Conflict(f"a repository's kind cannot change: this one is {record.kind}")
+        if changed.quota_bytes != record.quota_bytes and not may_set_quota:
+            raise Forbidden("only an administrator of the registry may set quota_bytes")
+        return changed
+
+
+_DEFAULTS: dict[str, Any] = {
+    "kind": "hosted",
+    "visibility": "private",
+    "description": "",
+    "immutable_tags": (),
+    "quota_bytes": 0,
+}
+
+
+class RepositoryShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository, as lists show it; `quota_bytes` is 0 without a limit."""
+
+    storage: str
+    name: str
+    kind: str
+    visibility: str
+    description: str
+    immutable_tags: tuple[str, ...]
+    quota_bytes: int
+    created_at: str
+
+
+class RepositoryWhole(RepositoryShown, frozen=True, kw_only=True):
+    """A repository and what it holds; `size` in bytes, each digest counted once."""
+
+    size: int
+    images: int
+    manifests: int
+
+
+class RepositoryPage(msgspec.Struct, frozen=True):
+    """A page of repositories, in the order of their names."""
+
+    page: int
+    per_page: int
+    total: int
+    items: list[RepositoryShown]
+
+
+def shown(name: str, record: Repository) -> RepositoryShown:
+    """A repository for a list."""
+    return RepositoryShown(**_described(name, record))
+
+
+def whole(name: str, record: Repository, usage: Usage) -> RepositoryWhole:
+    """A repository by itself."""
+    return RepositoryWhole(
+        **_described(name, record),
+        size=usage.linked,
+        images=usage.images,
+        manifests=usage.manifests,
+    )
+
+
+def _described(name: str, record: Repository) -> dict[str, Any]:
+    storage, _, own = name.partition("/")
+    return {
+        "storage": storage,
+        "name": own,
+        "kind": record.kind,
+        "visibility": record.visibility,
+        "description": record.description,
+        "immutable_tags": record.immutable_tags,
+        "quota_bytes": record.quota_bytes,
+        "created_at": time_text(record.created_at),
+    }
