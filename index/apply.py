@@ -20,6 +20,7 @@ from index.changes import (
     ImageName,
     Link,
     MarkDamaged,
+    Note,
     PlaceObject,
     PutManifest,
     PutObject,
@@ -32,6 +33,7 @@ from index.changes import (
 from index.damage import is_hurt, mark_chunk
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met, is_within, linked_bytes
+from index.journal import note
 from index.ledger import Clock, Ledger
 from index.listed import with_children
 from index.placement import let_go
@@ -343,6 +345,10 @@ class Commit:
     @apply.register
     def _mark_damaged(self, change: MarkDamaged) -> None:
         mark_chunk(self._transaction, Place(change.pack, change.offset), self._now, change.why)
+
+    @apply.register
+    def _note(self, change: Note) -> None:
+        note(self._transaction, change)
 
     # --- images ---
 

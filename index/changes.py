@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from index.records import Manifest, Repository
+from index.records import Entry, Manifest, Repository
 
 INLINE_LIMIT: Final = 64 << 10  # bytes of a blob kept in the index; manifests are always there
 
@@ -172,6 +172,19 @@ class MarkDamaged:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Append an entry to the journal; about `repository`, if that is there.
+
+    Of what is more than `rows`, or from before `since` (milliseconds), a few of the oldest go.
+    """
+
+    entry: Entry
+    repository: str = ""
+    rows: int = 100_000
+    since: int = 0
+
+
 Change = (
     PutObject
     | PlaceObject
@@ -186,6 +199,7 @@ Change = (
     | DeleteStorage
     | PutRecord
     | MarkDamaged
+    | Note
 )
 
 

@@ -264,6 +264,20 @@ class Run(_Row, frozen=True, kw_only=True):
     figures: dict[str, int | float] = {}
 
 
+class Entry(_Row, frozen=True, kw_only=True):
+    """One thing that somebody did. `repository` and `number` are set by the transaction."""
+
+    at: int  # milliseconds since 1970
+    action: str
+    actor: str = ""  # empty: nobody signed in
+    via: str = ""  # how he proved it
+    address: str = ""
+    target: str = ""
+    detail: dict[str, str | int] = {}
+    repository: int = 0
+    number: int = 0
+
+
 class Damage(_Row, frozen=True, kw_only=True):
     """A chunk whose bytes are not what was stored; `name` is its BLAKE3.
 

@@ -16,6 +16,7 @@ from index import blocks, keys, listed, names
 from index.records import (
     ChunkAt,
     Damage,
+    Entry,
     Extent,
     GarbageKind,
     Image,
@@ -246,6 +247,15 @@ def _damage(key: bytes, value: bytes) -> None:
     _positive(Damage.decode(value).length)
 
 
+def _journal(key: bytes, value: bytes) -> None:
+    if key[0]:
+        _sized(key, 13)
+        _sized(value, 8)
+    else:
+        _sized(key, 9)
+        Entry.decode(value)
+
+
 _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "storage": _storage,
     "repository": _repository,
@@ -274,4 +284,5 @@ _READERS: Final[Mapping[str, Callable[[bytes, bytes], None]]] = {
     "pulled": _pulled,
     "run": _run,
     "damage": _damage,
+    "journal": _journal,
 }

@@ -16,9 +16,11 @@ from frontend.repairing import describe
 from index import keys
 from index.changes import Link, PutManifest, PutObject, SetTag, Unlink
 from index.environment import open_environment
+from index.journal import entry_key, place_key
 from index.records import (
     ChunkAt,
     Damage,
+    Entry,
     Extent,
     GarbageKind,
     Image,
@@ -232,6 +234,7 @@ BIG_KEY = Digest.of(BIG).key
 ABSENT = Digest.of(b"absent").key
 NOWHERE = keys.u32(1) + keys.u32(99)
 
+_ENTRY = Entry(at=1, action="x", repository=1, number=1)
 _DAMAGE = Damage(length=1, name=bytes(32)).encode()
 
 
@@ -371,6 +374,11 @@ MENDABLE = [
      with_first("chunk_at", lambda t, key, _: t.put("damage", key, _DAMAGE)), "is not there"),
     ("a damaged chunk is shared", share_damage, "would be shared"),
     ("damage cannot be read", add("damage", keys.place(5, 5), b"x"), "cannot be read"),
+    ("a journal entry cannot be read", add("journal", entry_key(1), b"x"), "cannot be read"),
+    ("a journal entry has no place", add("journal", entry_key(1), _ENTRY.encode()),
+     "its repository does not have it"),
+    ("a place has no journal entry", add("journal", place_key(1, 1), keys.u64(1)),
+     "is not what a repository has"),
     ("a run cannot be read", add("run", keys.u64(5), b"x"), "cannot be read"),
     ("the secret went", lambda t: t.delete("meta", keys.META_SECRET), "meta secret: is missing"),
 ]  # fmt: skip

@@ -15,9 +15,13 @@ from cas.verbs import Adopt, Owner, Progress, Report, StoreChange
 from index import errors as index_errors
 from index.changes import Expectation, ImageName
 from index.errors import IndexFault
+from index.records import Entry
 
 st.register_type_strategy(Digest, st.binary().map(Digest.of))
 numbers = st.integers(0, 2**63)
+texts = st.text()
+details = st.dictionaries(texts, texts | numbers)  # its default is a dict: msgspec makes it anew
+st.register_type_strategy(Entry, st.builds(Entry, at=numbers, action=texts, detail=details))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,11 +8,13 @@ import sys
 
 from index import blocks, keys, names
 from index.changes import EdgeKind
+from index.journal import entry_key, place_key
 from index.ledger import WAS_MANIFEST
 from index.listed import value_entry
 from index.records import (
     ChunkAt,
     Damage,
+    Entry,
     Extent,
     GarbageKind,
     Image,
@@ -140,6 +142,21 @@ ROWS = {
         keys.place(PACK, OFFSET),
         Damage(length=65_536, name=BLAKE3, found_at=TIME, why="it is not what was stored").encode(),
     ),
+    "journal": (
+        entry_key(0x1234),
+        Entry(
+            at=TIME * 1000 + 5,
+            actor="ada",
+            via="password",
+            address="192.0.2.1",
+            action="manifest.push",
+            target="local/images/a/b:v1",
+            detail={"size": 9},
+            repository=7,
+            number=258,
+        ).encode(),
+    ),
+    "journal of a repository": (place_key(7, 258), keys.u64(0x1234)),
 }
 
 
