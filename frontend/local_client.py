@@ -1,23 +1,15 @@
-"""The command line's way to the running server: HTTP over the admin socket of a data directory.
-
-On the standard library: importing httpx would take longer than the call.
-"""
+"""The command line's way to a server of this machine: the admin socket of its data directory."""
 
 import http.client
-import json
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cas.sockets import connected_path
+from frontend.client import CommandFailed, HttpClient
 from frontend.server.paths import ADMIN_SOCKET
 
-
-class CommandFailed(Exception):
-    """What to tell the person; the command ends with 1."""
+__all__ = ["CommandFailed", "LocalClient"]
 
 
 class _Connection(http.client.HTTPConnection):
@@ -33,60 +25,31 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(short)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalClient:
-    """Calls the server of one data directory, without a password: the socket's folder is ours."""
+@dataclass(frozen=True)
+class LocalClient(HttpClient):
+    """Calls the server of one data directory, without a password: the kernel says who we are."""
 
     data: Path
 
-    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        """One request; returns the answer's JSON.
+    @property
+    def place(self) -> str:
+        """See `HttpClient`."""
+        return f"the server on {self.data}"
 
-        Raises:
-            CommandFailed: no server runs there, or it refused.
-        """
-        with self._asking(method, path, body) as answer:
-            return self._read(answer.status, answer.read())
+    def _connection(self) -> http.client.HTTPConnection:
+        return _Connection(self.data / ADMIN_SOCKET)
 
-    def stream(self, path: str, body: object = None) -> Iterator[dict[str, Any]]:
-        """POST, and yield each line of JSON as it comes.
-
-        Raises:
-            CommandFailed: as `call`; or the server ended before it had said all.
-        """
-        with self._asking("POST", path, body, {"Accept": "application/x-ndjson"}) as answer:
-            if answer.status >= 300:
-                self._read(answer.status, answer.read())
-            for line in answer:
-                yield self._object(line)
-
-    @contextmanager
-    def _asking(
-        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = _Connection(self.data / ADMIN_SOCKET)
-        content = None if body is None else json.dumps(body).encode()
-        try:
-            connection.request(method, path, content, dict(headers or {}))
-            yield connection.getresponse()
-        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            raise CommandFailed(
-                f"no server runs on {self.data}: start it with "
-                f"`orlop serve --data {self.data}`, or name another directory with --data"
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise CommandFailed(f"the server on {self.data} did not answer: {error!r}") from None
-        finally:
-            connection.close()
-
-    def _read(self, status: int, content: bytes) -> Any:  # noqa: ANN401 - JSON
-        answer = self._object(content)
-        if status < 300:
-            return answer
-        raise CommandFailed(str(answer.get("detail", answer)))
-
-    def _object(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
-        try:
-            return json.loads(content)
-        except ValueError:
-            raise CommandFailed(f"the server on {self.data} answered {content[:200]!r}") from None
+    def _trouble(self, error: Exception) -> str | None:
+        match error:
+            case FileNotFoundError() | NotADirectoryError() | ConnectionRefusedError():
+                return (
+                    f"no server runs on {self.data}: start it with "
+                    f"`orlop serve --data {self.data}`, or name another directory with --data, "
+                    "or a server elsewhere with --url"
+                )
+            case PermissionError() | ConnectionResetError():  # RemoteDisconnected is one of these
+                return (
+                    f"{self.place} listens to the user who runs it alone, and to root: "
+                    "be that one, or use --url with a token"
+                )
+        return None

@@ -1,6 +1,6 @@
 """The command line. Heavy imports wait until a verb needs them: `orlop --help` is quick.
 
-Exit codes: 0 done, 1 failed, 2 usage.
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 """
 
 import json
@@ -15,17 +15,16 @@ from cyclopts import App, CycloptsError
 from frontend import VERSION
 from frontend.commands.backup import backup, restore
 from frontend.commands.common import (
-    AsJson,
     Config,
     Data,
     Failure,
-    data_directory,
+    Misuse,
     load as _load,
     settings as _settings,
-    show as _print,
     write as _write,
 )
 from frontend.commands.maintenance import fsck, gc, scrub
+from frontend.commands.statistics import stats
 
 app = App(
     name="orlop",
@@ -34,17 +33,22 @@ app = App(
     result_action="return_value",
     help_format="plaintext",  # markdown would take a third of the time of `orlop --help`
 )
-repository = App(name="repository", help="Repositories: where images are pushed to.")
-storage = App(name="storage", help="Storages: named places for repositories.")
+for _name, _room, _words in (  # imported when one of them is asked for
+    ("storage", "storages", "Storages: named places for repositories."),
+    ("repository", "repositories", "Repositories: where images are pushed to."),
+    ("user", "users", "Users: who may sign in."),
+    ("grant", "grants", "Grants: who may do what in a repository."),
+    ("token", "tokens", "Access tokens: for programs, in place of a password."),
+):
+    app.command(f"frontend.commands.{_room}:app", name=_name, help=_words)
 config = App(name="config", help="The configuration.")
-for group in (repository, storage, config):
-    app.command(group)
-
+app.command(config)
 app.command(gc)
 app.command(fsck)
 app.command(backup)
 app.command(restore)
 app.command(scrub)
+app.command(stats)
 
 
 @app.command
@@ -94,54 +98,6 @@ def serve(
         raise Failure(f"cannot serve: {sole_leaf(group)}") from None
 
 
-@repository.command(name="create")
-def create_repository(
-    name: str, *, public: bool = False, data: Data = None, json: AsJson = False
-) -> None:
-    """Create a repository for images.
-
-    Parameters
-    ----------
-    name
-        STORAGE/NAME, for example local/team.
-    public
-        Let anyone pull from it.
-    """
-    place, _, own = name.partition("/")
-    visibility = "public" if public else "private"
-    body = {"storage": place, "name": own, "visibility": visibility}
-    made = _call(data, "POST", "/api/v1/repositories", body)
-    _print(made, f"created {visibility} repository {name}", as_json=json)
-
-
-@repository.command(name="list")
-def list_repositories(*, data: Data = None, json: AsJson = False) -> None:
-    """List all repositories."""
-    items = _items(data, "/api/v1/repositories")
-    lines = [f"{each['storage']}/{each['name']}  {each['visibility']}" for each in items]
-    _print(items, "\n".join(lines), as_json=json)
-
-
-@storage.command(name="create")
-def create_storage(name: str, *, data: Data = None, json: AsJson = False) -> None:
-    """Create a storage.
-
-    Parameters
-    ----------
-    name
-        The first part of the names of its images.
-    """
-    made = _call(data, "POST", "/api/v1/storages", {"name": name})
-    _print(made, f"created storage {name}", as_json=json)
-
-
-@app.command
-def stats(*, data: Data = None, json: AsJson = False) -> None:
-    """Show what is stored, and what is saved by storing it once."""
-    found = _call(data, "GET", "/api/v1/stats")
-    _print(found, "\n".join(_lines(found)), as_json=json)
-
-
 @config.command(name="check")
 def check_config(*, config: Config = None) -> None:
     """Read the configuration file and the environment, and show what would be used."""
@@ -161,10 +117,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     try:
         app(arguments, exit_on_error=False)
+        sys.stdout.flush()
     except CycloptsError:
         raise SystemExit(2) from None  # it has printed what was wrong, and what was meant
+    except Misuse as misuse:
+        sys.stderr.write(f"orlop: {misuse}\n")
+        raise SystemExit(2) from None
     except Failure as failure:
         sys.stderr.write(f"orlop: {failure}\n")
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # whoever read what we print had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
 
 
@@ -196,36 +159,6 @@ def _load_usable(config: Path | None, flags: dict[str, str | None]) -> Any:  # n
     settings = _load(config, flags)
     open_certificate(settings.http)
     return settings
-
-
-def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-    from frontend.local_client import CommandFailed, LocalClient
-
-    try:
-        return LocalClient(data_directory(data)).call(method, path, body)
-    except CommandFailed as error:
-        raise Failure(str(error)) from None
-
-
-def _items(data: Path | None, path: str) -> list[Any]:
-    items: list[Any] = []
-    page = 1
-    while True:
-        found = _call(data, "GET", f"{path}?page={page}&per_page=1000")
-        items += found["items"]
-        if len(items) >= found["total"] or not found["items"]:
-            return items
-        page += 1
-
-
-def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
-    lines: list[str] = []
-    for name, each in value.items():
-        if isinstance(each, dict):
-            lines += [f"{indent}{name}", *_lines(each, indent + "  ")]
-        else:
-            lines.append(f"{indent}{name}  {each}")
-    return lines
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 from cyclopts import Parameter
 
 from frontend.commands.common import AsJson, Data, Failure, data_directory, show
+from frontend.words import size_text
 
 T = TypeVar("T")
 
@@ -43,8 +44,8 @@ def backup(
     words = [
         f"backed up {place} to {folder}",
         f"packs  {report.packs}, and {report.packs_removed} that nothing needs any more removed",
-        f"copied  {_size(report.bytes_copied)}, and {_size(report.bytes_kept)} were there",
-        f"index  {_size(report.bytes_index)}",
+        f"copied  {size_text(report.bytes_copied)}, and {size_text(report.bytes_kept)} were there",
+        f"index  {size_text(report.bytes_index)}",
         *(f"damaged, and not in the backup: {each}" for each in report.damaged),
     ]
     show(asdict(report), "\n".join(words), as_json=json)
@@ -73,8 +74,8 @@ def restore(
         report = _try(lambda: restore_backup(folder, place, allow_damage=allow_damage, tell=tell))
     words = [
         f"restored {folder} to {place}, and checked every byte",
-        f"packs  {report.packs} with {_size(report.bytes_chunks)}",
-        f"index  {_size(report.bytes_index)}",
+        f"packs  {report.packs} with {size_text(report.bytes_chunks)}",
+        f"index  {size_text(report.bytes_index)}",
         *(f"damaged, and not restored: {each}" for each in report.damaged),
         *report.drift,
         f"start it with `orlop serve --data {place}`",
@@ -108,7 +109,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         if total and done < total and monotonic() - last < _PROGRESS_SECONDS:
             return
         last = monotonic()
-        share = f"  {_size(done)} of {_size(total)}" if total else ""
+        share = f"  {size_text(done)} of {size_text(total)}" if total else ""
         sys.stderr.write(f"\r\x1b[K{stage}{share}")
         sys.stderr.flush()
 
@@ -116,12 +117,3 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
     finally:
         sys.stderr.write("\r\x1b[K")
-
-
-def _size(count: int) -> str:
-    """Bytes for people."""
-    size, unit = float(count), 0
-    while size >= 1024 and unit < 5:
-        size, unit = size / 1024, unit + 1
-    name = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")[unit]
-    return f"{size:.1f} {name}" if unit else f"{count} bytes"

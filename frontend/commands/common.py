@@ -17,6 +17,10 @@ class Failure(Exception):
     """What to tell the person; the command ends with 1."""
 
 
+class Misuse(Exception):
+    """Options that do not go together; the command ends with 2."""
+
+
 def load(config: Path | None, flags: dict[str, str | None]) -> Any:  # noqa: ANN401 - frontend.settings is imported late
     """The configuration.
 

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from frontend.commands.common import AsJson, Data, Failure, data_directory, show, write
+from frontend.commands.common import AsJson, Data, Failure, Misuse, data_directory, show, write
+from frontend.commands.server import HERE, Server
 
+DryRun = Annotated[bool, Parameter(negative="")]
 Repair = Annotated[bool, Parameter(negative="")]
 Rate = Annotated[float, Parameter(validator=Number(gte=0, lte=1 << 40))]
 
 
-def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> None:
+def gc(*, dry_run: DryRun = False, json: AsJson = False, server: Server = HERE) -> None:
     """Free what nothing refers to any more, while the server goes on serving.
 
     Parameters
@@ -24,7 +26,7 @@ def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> Non
     """
     due: list[dict[str, Any]] = []
     report: dict[str, Any] = {}
-    for told in _told(data, "/api/v1/gc", {"dry_run": dry_run}):
+    for told in _told(server, "/api/v1/gc", {"dry_run": dry_run}):
         if "due" in told:
             due.append(told["due"])
             if not json:
@@ -33,7 +35,7 @@ def gc(*, dry_run: bool = False, data: Data = None, json: AsJson = False) -> Non
     show(report | ({"due": due} if dry_run else {}), _collected(report, dry_run), as_json=json)
 
 
-def fsck(*, repair: Repair = False, data: Data = None, json: AsJson = False) -> None:
+def fsck(*, repair: Repair = False, json: AsJson = False, server: Server = HERE) -> None:
     """Recount every counter of the running server's store; fails when one is wrong.
 
     Parameters
@@ -42,10 +44,12 @@ def fsck(*, repair: Repair = False, data: Data = None, json: AsJson = False) -> 
         Mend what can be mended, while no server runs; fails when bytes stay lost.
     """
     if repair:
-        _repair(data, as_json=json)
+        if server.url is not None:
+            raise Misuse("--repair works on a directory, with --data")
+        _repair(server.data, as_json=json)
         return
     found: dict[str, Any] = {}
-    for told in _told(data, "/api/v1/fsck"):
+    for told in _told(server, "/api/v1/fsck"):
         found = told.get("report", found)
     words = found["drift"] or ["everything is as it must be"]
     show(found, "\n".join(words), as_json=json)
@@ -69,7 +73,7 @@ def _repair(data: Data, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def scrub(*, rate: Rate = 0.0, data: Data = None, json: AsJson = False) -> None:
+def scrub(*, rate: Rate = 0.0, json: AsJson = False, server: Server = HERE) -> None:
     """Read all that is stored from the disk and hash it; fails when something is damaged.
 
     One that was ended goes on with the next. To push an image again mends what is damaged of it.
@@ -80,20 +84,18 @@ def scrub(*, rate: Rate = 0.0, data: Data = None, json: AsJson = False) -> None:
         MiB/s to read at most (default: as fast as it goes).
     """
     found: dict[str, Any] = {}
-    for told in _told(data, "/api/v1/scrub", {"bytes_per_second": math.ceil(rate * (1 << 20))}):
+    for told in _told(server, "/api/v1/scrub", {"bytes_per_second": math.ceil(rate * (1 << 20))}):
         found = told.get("report", found)
     show(found, _scrubbed(found), as_json=json)
     if found["standing"]:
         raise SystemExit(1)
 
 
-def _told(data: Data, path: str, body: object = None) -> Iterator[dict[str, Any]]:
+def _told(server: Server, path: str, body: object = None) -> Iterator[dict[str, Any]]:
     """What the server tells while it works; how far it is goes to a terminal at once."""
-    from frontend.local_client import CommandFailed, LocalClient
-
     is_whole = False
     try:
-        for told in LocalClient(data_directory(data)).stream(path, body):
+        for told in server.stream(path, body):
             if "problem" in told:
                 raise Failure(str(told["problem"].get("detail", told["problem"])))
             if "progress" in told:
@@ -102,8 +104,6 @@ def _told(data: Data, path: str, body: object = None) -> Iterator[dict[str, Any]
                 _progress("")
             is_whole = is_whole or "report" in told
             yield told
-    except CommandFailed as error:
-        raise Failure(str(error)) from None
     finally:
         _progress("")
     if not is_whole:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from frontend.management.problems import Problem
-from frontend.management.routing import STREAM, Account, Anybody, OnRepository, Route, Visitor
+from frontend.management.routing import STREAM, Account, Anybody, OnRepository, Own, Route, Visitor
 
 Json = dict[str, Any]
 
@@ -140,7 +140,7 @@ def _security(route: Route) -> list[Json]:
             return []
         case Visitor():
             return [{}, *named]
-        case Account(is_direct=True):
+        case Account(is_direct=True) | Own(is_direct=True):
             return [{"basic": []}, session]
         case _:
             return named

@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 import quart
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound as PathUnknown
 
 from frontend.domain.message import Response
+from frontend.domain.problems import NO_CALL
 from frontend.errors import KNOWN_ERRORS, error_response, wire
 
 
@@ -70,7 +71,8 @@ _KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the re
 def problem_response(error: Exception, method: str = "GET") -> Response:
     """Answer any error, of a handler or of the door."""
     status, detail, headers = _said(error)
-    content = msgspec.json.encode(Problem("about:blank", status.phrase, int(status), detail))
+    kind = NO_CALL if isinstance(error, PathUnknown) else "about:blank"
+    content = msgspec.json.encode(Problem(kind, status.phrase, int(status), detail))
     fixed = (
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(content))),

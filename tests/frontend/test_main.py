@@ -91,7 +91,7 @@ def test_verbs_speak_to_the_server_of_their_directory(live, here, capsys):
 
     assert made == (0, "created public repository cli/made\n", "")
     assert (again[0], again[2]) == (1, "orlop: repository cli/made exists\n")
-    assert "cli/made  public" in listed[1]
+    assert "cli/made\tpublic" in listed[1]
     assert {"logical", "stored"} <= set(json.loads(stats[1]))
     assert checked == (0, "everything is as it must be\n", "")
 
