@@ -15,11 +15,10 @@ from frontend import access_log
 from frontend.management.door import Door
 from frontend.management.problems import KNOWN_PROBLEMS, problem_response
 from frontend.management.routes import management_routes
-from frontend.management.routing import ADDRESS, ADMITTED, register
+from frontend.management.routing import ADMITTED, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.clients import client_of
 from frontend.server.delivery import deliver
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
@@ -41,10 +40,9 @@ class Connection(TrioASGIHTTPConnection):
                 try:
                     await exchange.run(receive, line.send)
                 finally:
-                    line.user, line.address = exchange.user, exchange.address
+                    line.user, line.address = exchange.user, exchange.client.address
             else:
                 headers = join_headers(self.scope["headers"])
-                line.address = client_of(self.scope, headers, self.app.registry.proxies).address
                 await self._run_quart(receive, line.send, headers, line)
         finally:
             line.write()
@@ -56,18 +54,21 @@ class Connection(TrioASGIHTTPConnection):
 
         It would buffer a body without limit. Whoever may not ask is not even asked for one.
         """
-        body = Body(receive, headers, self.app.registry.settings.http)
+        registry = self.app.registry
+        body = Body(receive, headers, registry.settings.http)
+        client = registry.client(self.scope.get("client"), headers)
+        line.address = client.address
         try:
-            admitted = await self.app.door.admit(self.scope, headers, line.address)
+            admitted = await self.app.door.admit(self.scope, headers, client)
             line.user = admitted.principal.name
             content = await body.read_all(admitted.route.body_limit)
         except ClientGone:
             return
         except KNOWN_PROBLEMS as error:
-            refusal = problem_response(error, self.scope["method"])
+            refusal = problem_response(error, client.realm, self.scope["method"])
             await deliver(refusal, body, receive, send)
             return
-        self.scope["state"] |= {ADMITTED: admitted.principal, ADDRESS: line.address}
+        self.scope["state"][ADMITTED] = admitted
         self.scope["headers"] = [
             (name, _HOST if name == b"host" else value) for name, value in self.scope["headers"]
         ]

@@ -14,7 +14,8 @@ import msgspec
 
 from cas import errors as cas
 from frontend.domain import faults, rule_faults
-from frontend.domain.message import Response
+from frontend.domain.message import Realm, Response
+from frontend.domain.rights import challenge
 from index import errors as index
 
 API_VERSION: Final = ("Docker-Distribution-API-Version", "registry/2.0")
@@ -118,9 +119,15 @@ def wire(error: Exception) -> Wire:
 
 
 def error_response(
-    error: Exception, *, method: str = "GET", headers: tuple[tuple[str, str], ...] = ()
+    error: Exception,
+    *,
+    method: str = "GET",
+    headers: tuple[tuple[str, str], ...] = (),
+    realm: Realm | None = None,
 ) -> Response:
     """Answer an error; `headers` are the caller's own (Location and Range beside a 416).
+
+    `realm` is where credentials come from: whoever may find that there are none has to say it.
 
     What the client is not told is logged here; a bug of ours with its trace.
     """
@@ -135,7 +142,7 @@ def error_response(
         ("Content-Length", str(len(body))),
         ("X-Content-Type-Options", "nosniff"),
     )
-    own = (*answer.headers.items(), *_own_headers(error), *headers)
+    own = (*answer.headers.items(), *_own_headers(error, realm), *headers)
     return Response(answer.status, (*fixed, *own), () if method == "HEAD" else (body,))
 
 
@@ -153,11 +160,12 @@ def _entries(error: Exception, answer: Wire) -> list[dict[str, object]]:
     ]
 
 
-def _own_headers(error: Exception) -> tuple[tuple[str, str], ...]:
+def _own_headers(error: Exception, realm: Realm | None) -> tuple[tuple[str, str], ...]:
     """Headers that follow from an error's fields."""
     match error:
         case faults.Unauthorized():
-            return (("WWW-Authenticate", error.challenge),)
+            said = "Bearer" if realm is None else challenge(realm, error)
+            return (("WWW-Authenticate", said),)
         case faults.MethodNotAllowed():
             return (("Allow", ", ".join(error.allowed)),)
         case faults.RangeNotSatisfiable():

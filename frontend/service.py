@@ -16,8 +16,8 @@ from frontend.access.limits import Limits, open_limits
 from frontend.access.signing import Signer
 from frontend.app import RegistryApp
 from frontend.bootstrap import prepare
+from frontend.domain.message import Realm
 from frontend.domain.peer import Proxies
-from frontend.domain.rights import Realm
 from frontend.greeting import greeting, public_url
 from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
@@ -133,7 +133,7 @@ def build_registry(
         store=store,
         settings=settings,
         site=site,
-        authenticator=Authenticator(store, realm, signer, limits),
+        authenticator=Authenticator(store, signer, limits),
         signer=signer,
         uploads=UploadPlaces(
             settings.limits.concurrent_uploads, settings.limits.uploads_per_principal

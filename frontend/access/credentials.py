@@ -22,9 +22,8 @@ from frontend.access.signing import Signer
 from frontend.access.standing import holds
 from frontend.access.users import User, fold
 from frontend.domain.faults import CsrfFailed, RequestInvalid, Unauthorized
-from frontend.domain.message import ANONYMOUS, Principal
+from frontend.domain.message import ANONYMOUS, Client, Principal
 from frontend.domain.origin import is_own_origin
-from frontend.domain.rights import Realm, challenge
 
 # The same words for an unknown user, a disabled one and a wrong password.
 _WRONG: Final = "wrong user name or password"
@@ -48,13 +47,11 @@ class Authenticator:
     def __init__(
         self,
         store: Store,
-        realm: Realm,
         signer: Signer,
         limits: Limits,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._realm = realm
         self._signer = signer
         self._clock = clock  # seconds since 1970
         self._passwords = Passwords(limits)
@@ -68,7 +65,7 @@ class Authenticator:
         return self._proven.recall(credentials, view) if credentials else NOBODY
 
     async def authenticate(
-        self, headers: Mapping[str, str], scope: str = "", method: str = "GET", address: str = ""
+        self, headers: Mapping[str, str], client: Client, scope: str = "", method: str = "GET"
     ) -> Principal:
         """The principal of a request; `scope` is what the challenge will ask for.
 
@@ -79,17 +76,19 @@ class Authenticator:
         """
         credentials = credentials_of(headers)
         if credentials.startswith(_COOKIE):
+            if method not in _SAFE and not is_own_origin(headers, client.realm.url):
+                raise CsrfFailed
             return self._session(credentials, headers, method)
         scheme, _, value = credentials.strip().partition(" ")
         match scheme.lower():
             case "":
                 return ANONYMOUS
             case "basic":
-                return await self._basic(credentials, value.strip(), scope, address)
+                return await self._basic(credentials, value.strip(), scope, client.address)
             case "bearer":
                 return self._bearer(credentials, value.strip(), scope)
             case _:
-                raise Unauthorized(challenge(self._realm, scope), "use Basic or Bearer credentials")
+                raise Unauthorized("use Basic or Bearer credentials", scope)
 
     async def log_in(self, name: str, password: str, address: str) -> tuple[Principal, User]:
         """Whoever has this password; no token will do. `address` is the client's.
@@ -99,7 +98,7 @@ class Authenticator:
         """
         found = await self._verify(fold(name), password, address)
         if found is None:
-            raise Unauthorized(challenge(self._realm), _WRONG)
+            raise Unauthorized(_WRONG)
         return found
 
     async def is_password(self, name: str, password: str, address: str) -> bool:
@@ -135,13 +134,13 @@ class Authenticator:
         if pair == ("", ""):
             return ANONYMOUS  # what some clients send when they have no credentials
         if pair is None:
-            raise Unauthorized(challenge(self._realm, scope), _WRONG)
+            raise Unauthorized(_WRONG, scope)
         if is_access_token(pair[1]):
             return self._access(credentials, pair[1], scope, _WRONG)
         name, password = fold(pair[0]), pair[1]
         found = await self._verify(name, password, address)
         if found is None:
-            raise Unauthorized(challenge(self._realm, scope), _WRONG)
+            raise Unauthorized(_WRONG, scope)
         principal, user = found
         left = self._passwords.seconds_left(name, user.hash, password)
         self._proven.note(credentials, principal, left)
@@ -169,7 +168,7 @@ class Authenticator:
             look = partial(accounts.of_claims, claims=claims, now=self._clock())
             principal = self._store.read(look)
         if principal is None:
-            raise Unauthorized(challenge(self._realm, scope, "invalid_token"), _ENDED)
+            raise Unauthorized(_ENDED, scope, "invalid_token")
         self._proven.note(credentials, principal, left)
         return principal
 
@@ -177,7 +176,7 @@ class Authenticator:
         found = self._token(secret)
         if found is None:
             error = "invalid_token" if why is _ENDED else ""
-            raise Unauthorized(challenge(self._realm, scope, error), why)
+            raise Unauthorized(why, scope, error)
         principal, ends = found
         self._proven.note(credentials, principal, ends - self._clock() if ends else 3600.0)
         return principal
@@ -198,10 +197,9 @@ class Authenticator:
         found = self._store.read(partial(accounts.of_session, cookie=cookie, now=now))
         if found is None:
             return ANONYMOUS
-        if method not in _SAFE:
-            said = headers.get("x-csrf-token", "")
-            if not (is_own_origin(headers, self._realm.url) and is_csrf_token(cookie, said)):
-                raise CsrfFailed
+        said = headers.get("x-csrf-token", "")
+        if method not in _SAFE and not is_csrf_token(cookie, said):
+            raise CsrfFailed
         principal, ends = found
         self._proven.note(credentials, principal, ends - now)
         return principal

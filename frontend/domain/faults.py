@@ -313,10 +313,15 @@ class Unsupported(FrontendFault):
 
 @dataclass(eq=False)
 class Unauthorized(FrontendFault):
-    """Credentials are needed, or others; `challenge` is the WWW-Authenticate value to answer."""
+    """Credentials are needed, or others: for `scope`, because of `error`, both in Docker's words.
 
-    challenge: str
+    `is_basic`: a password is needed, no token will do.
+    """
+
     what: str = "authentication is required: log in with `docker login`"
+    scope: str = ""
+    error: str = ""
+    is_basic: bool = False
 
     def __str__(self) -> str:
         return self.what

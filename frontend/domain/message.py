@@ -10,6 +10,22 @@ from index.changes import ImageName
 
 
 @dataclass(frozen=True, slots=True)
+class Realm:
+    """Where tokens come from: an absolute URL, and the name of this service."""
+
+    url: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end: an address, and the realm of the name by which it reached us."""
+
+    address: str
+    realm: Realm
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What an access token covers: "*", "storage/*" or "storage/name", and actions there."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from frontend.domain.faults import Denied, NameUnknown, Unauthorized
-from frontend.domain.message import Evidence, Principal, Scope
+from frontend.domain.message import Evidence, Principal, Realm, Scope
 from index.changes import ImageName
 from index.records import Repository
 
@@ -34,14 +34,6 @@ _MAX_SCOPES: Final = 100  # of one token: a mount needs two
 _SCOPE: Final = re.compile(
     r"(?P<type>[a-z0-9]+)(?:\([a-z0-9]+\))?:(?P<name>[^\s\"\\]{1,512}):(?P<actions>[a-z*,]*)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Realm:
-    """Where tokens come from: an absolute URL, and the name of this service."""
-
-    url: str
-    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +75,7 @@ def may(principal: Principal, action: Action, name: ImageName, place: Place) -> 
     return granted(principal, action, str(name)) and allowed(principal, action, place)
 
 
-def require(
-    principal: Principal, action: Action, name: ImageName, place: Place, realm: Realm
-) -> Repository:
+def require(principal: Principal, action: Action, name: ImageName, place: Place) -> Repository:
     """Return the repository's record when the principal may do `action` in image `name`.
 
     Raises:
@@ -95,38 +85,39 @@ def require(
     """
     if not granted(principal, action, str(name)):
         raise Unauthorized(
-            challenge(realm, scope_of(name, action), "insufficient_scope"),
             f"the token does not cover {action} on {name}",
+            scope_of(name, action),
+            "insufficient_scope",
         )
     if place.record is not None and allowed(principal, action, place):
         return place.record
     if principal.is_anonymous:
-        raise Unauthorized(challenge(realm, scope_of(name, action)))
+        raise Unauthorized(scope=scope_of(name, action))
     if allowed(principal, "pull", place):
         raise Denied(action, name.repository)
     raise NameUnknown(str(name))
 
 
-def require_account(principal: Principal, realm: Realm) -> None:
+def require_account(principal: Principal) -> None:
     """Refuse the anonymous, token or not: a wrong password must never seem to succeed.
 
     Raises:
         Unauthorized: with a challenge that asks for no scope.
     """
     if principal.is_anonymous:
-        raise Unauthorized(challenge(realm))
+        raise Unauthorized
 
 
-def require_catalog(principal: Principal, realm: Realm) -> None:
+def require_catalog(principal: Principal) -> None:
     """Refuse whoever has neither account nor token, or a token for something else.
 
     Raises:
         Unauthorized: with a challenge for the catalog.
     """
     if principal.is_anonymous and principal.grants is None:
-        raise Unauthorized(challenge(realm, CATALOG))
+        raise Unauthorized(scope=CATALOG)
     if not granted(principal, "*", CATALOG):
-        raise Unauthorized(challenge(realm, CATALOG, "insufficient_scope"))
+        raise Unauthorized(scope=CATALOG, error="insufficient_scope")
 
 
 def scope_of(name: ImageName, action: Action) -> str:
@@ -134,7 +125,7 @@ def scope_of(name: ImageName, action: Action) -> str:
     return f"repository:{name}:{'pull,push' if action == 'push' else action}"
 
 
-def challenge(realm: Realm, scope: str = "", error: str = "") -> str:
+def challenge(realm: Realm, error: Unauthorized) -> str:
     """The WWW-Authenticate value. Its parts are of grammars without quotes.
 
     Bearer alone: docker takes every challenge it is offered, and beside a Basic one fails with "no
@@ -142,7 +133,10 @@ def challenge(realm: Realm, scope: str = "", error: str = "") -> str:
     are accepted all the same.
     Source: distribution, internal/client/auth/session.go, ModifyRequest and basicHandler.
     """
-    parts = {"realm": realm.url, "service": realm.service, "scope": scope, "error": error}
+    if error.is_basic:
+        return f'Basic realm="{realm.service}"'
+    said = {"realm": realm.url, "service": realm.service}
+    parts = said | {"scope": error.scope, "error": error.error}
     return "Bearer " + ",".join(f'{key}="{value}"' for key, value in parts.items() if value)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from frontend.access.standing import expect
 from frontend.domain.faults import Unauthorized
-from frontend.domain.rights import challenge
 from frontend.management.routing import Asked
 from frontend.registry.call import CHANGED, Registry
 from index.changes import Change, Expectation
@@ -29,5 +28,5 @@ async def commit(
         await registry.store.commit(changes, (*expectations, *who))
     except ExpectationsFailed as error:
         if any(failed in who for failed in error.failed):
-            raise Unauthorized(challenge(registry.site.realm), CHANGED) from None
+            raise Unauthorized(CHANGED) from None
         raise

@@ -1,7 +1,7 @@
 """Who may call what of the management API: asked in one place, before a body is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,13 +9,14 @@ from werkzeug.routing import Map
 
 from frontend.access.standing import find_place
 from frontend.access.users import fold
-from frontend.domain.message import ANONYMOUS, SOCKET, Evidence, Principal
+from frontend.domain.message import ANONYMOUS, SOCKET, Client, Evidence, Principal
 from frontend.domain.rights import allowed, require_account
 from frontend.management.problems import Forbidden, NotFound
 from frontend.management.routing import (
     Access,
     Account,
     Admin,
+    Admitted,
     Anybody,
     OnRepository,
     Own,
@@ -23,14 +24,6 @@ from frontend.management.routing import (
 )
 from frontend.registry.call import Registry
 from frontend.server.serving import LOCAL_STATE
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A caller, and the route that he may take."""
-
-    principal: Principal
-    route: Route
 
 
 class Door:
@@ -42,9 +35,9 @@ class Door:
         self._routes = {route.name: route for route in routes}
 
     async def admit(
-        self, scope: Mapping[str, Any], headers: Mapping[str, str], address: str
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], client: Client
     ) -> Admitted:
-        """Find the route, who asks, and whether he may. `address` is the client's.
+        """Find the route, who asks, and whether he may.
 
         Raises:
             werkzeug's HTTPException: there is no such path or method.
@@ -54,23 +47,23 @@ class Door:
         route = self._routes[name]
         principal = ANONYMOUS
         if not isinstance(route.access, Anybody):
-            principal = await self._identify(scope, headers, address)
+            principal = await self._identify(scope, headers, client)
             evidence = self._require(route.access, principal, place)
             principal = replace(principal, evidence=(*principal.evidence, *evidence))
         elif route.path.startswith("/api/"):
-            self._registry.limits.check_rate("", address)
-        return Admitted(principal, route)
+            self._registry.limits.check_rate("", client.address)
+        return Admitted(principal, route, headers, client)
 
     def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
         found: tuple[str, Mapping[str, str]] = self._urls.bind("").match(path, method)
         return found
 
     async def _identify(
-        self, scope: Mapping[str, Any], headers: Mapping[str, str], address: str
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], client: Client
     ) -> Principal:
         if scope.get("state", {}).get(LOCAL_STATE):
             return SOCKET
-        principal = await self._registry.identify(headers, address, method=scope["method"])
+        principal = await self._registry.identify(headers, client, method=scope["method"])
         if principal.grants is not None:
             raise Forbidden("a registry token is for the registry: use the password here")
         return principal
@@ -96,7 +89,7 @@ class Door:
         return ()
 
     def _require_account(self, principal: Principal, is_direct: bool = False) -> None:
-        require_account(principal, self._registry.site.realm)
+        require_account(principal)
         if is_direct and not principal.is_direct:
             raise Forbidden("a token may not do this: use the password, or a session")
 
@@ -106,7 +99,7 @@ class Door:
         place = self._registry.store.read(partial(find_place, principal=principal, name=name))
         if allowed(principal, access.action, place):
             return place.evidence
-        require_account(principal, self._registry.site.realm)
+        require_account(principal)
         if not allowed(principal, "pull", place):
             raise NotFound(f"no repository {name[:200]} that you may use")
         raise Forbidden(f"you may not {access.to} {name}")

@@ -23,7 +23,7 @@ from cas.verbs import (
     View,
 )
 from frontend.errors import KNOWN_ERRORS
-from frontend.management.problems import Ending, problem
+from frontend.management.problems import Ending, problem_response
 from frontend.management.replies import time_text
 from frontend.management.routing import STREAM, Admin, Asked, Reply, Route
 from frontend.registry.call import Registry
@@ -199,8 +199,9 @@ async def _lines(steps: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
             async for told in steps:
                 yield _line(_name(told), told)
     except (*KNOWN_ERRORS, Ending) as error:  # the head has gone out: the last line says it
-        answer = problem(error)
-        yield _line("problem", msgspec.Raw(await answer.get_data(as_text=False)))
+        answer = problem_response(error, None)
+        content = b"".join(part for part in answer.body if isinstance(part, bytes))
+        yield _line("problem", msgspec.Raw(content))
 
 
 def _name(told: Told) -> str:

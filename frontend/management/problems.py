@@ -5,10 +5,9 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-import quart
 from werkzeug.exceptions import HTTPException, NotFound as PathUnknown
 
-from frontend.domain.message import Response
+from frontend.domain.message import Realm, Response
 from frontend.domain.problems import NO_CALL
 from frontend.errors import KNOWN_ERRORS, error_response, wire
 
@@ -68,9 +67,9 @@ _STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
 _KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the registry's answer
 
 
-def problem_response(error: Exception, method: str = "GET") -> Response:
+def problem_response(error: Exception, realm: Realm | None, method: str = "GET") -> Response:
     """Answer any error, of a handler or of the door."""
-    status, detail, headers = _said(error)
+    status, detail, headers = _said(error, realm)
     kind = NO_CALL if isinstance(error, PathUnknown) else "about:blank"
     content = msgspec.json.encode(Problem(kind, status.phrase, int(status), detail))
     fixed = (
@@ -82,14 +81,9 @@ def problem_response(error: Exception, method: str = "GET") -> Response:
     return Response(status, (*fixed, *headers), () if method == "HEAD" else (content,))
 
 
-def problem(error: Exception) -> quart.Response:
-    """The same as Quart wants it."""
-    made = problem_response(error)
-    content = b"".join(part for part in made.body if isinstance(part, bytes))
-    return quart.Response(content, int(made.status), headers=dict(made.headers))
-
-
-def _said(error: Exception) -> tuple[HTTPStatus, str, tuple[tuple[str, str], ...]]:
+def _said(
+    error: Exception, realm: Realm | None
+) -> tuple[HTTPStatus, str, tuple[tuple[str, str], ...]]:
     """Status, detail, and headers of its own."""
     if type(error) in _STATUS:
         return _STATUS[type(error)], str(error), ()
@@ -98,5 +92,5 @@ def _said(error: Exception) -> tuple[HTTPStatus, str, tuple[tuple[str, str], ...
         own = tuple(each for each in error.get_headers() if each[0] == "Allow")
         return code, error.description or "", own
     answer = wire(error)
-    own = tuple(each for each in error_response(error).headers if each[0] in _KEPT)
+    own = tuple(each for each in error_response(error, realm=realm).headers if each[0] in _KEPT)
     return answer.status, answer.message or str(error), own

@@ -12,9 +12,9 @@ import msgspec
 from quart import Quart, Response, request
 
 from frontend.domain.faults import RequestInvalid
-from frontend.domain.message import Principal
+from frontend.domain.message import Client, Principal
 from frontend.domain.rights import Action
-from frontend.management.problems import problem
+from frontend.management.problems import problem_response
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -23,7 +23,6 @@ PER_PAGE: Final = 100
 MAX_PER_PAGE: Final = 1000
 STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
 ADMITTED: Final = "orlop.admitted"  # in scope["state"]: what the door found out
-ADDRESS: Final = "orlop.address"  # beside it: the client's
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +73,11 @@ class Asked:
     """One call, as its handler sees it; `query` and `body` are of the route's types, or None."""
 
     principal: Principal
+    client: Client
     place: Mapping[str, str] = field(default_factory=dict)  # the path's variable parts
     query: Any = None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)  # lower-case names
-    address: str = ""  # the client's
 
     @property
     def repository(self) -> str:
@@ -124,6 +123,16 @@ class Route:
         return f"{self.method} {self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller, as the door let him in, and the route that he may take."""
+
+    principal: Principal
+    route: Route
+    headers: Mapping[str, str]
+    client: Client
+
+
 class Paging(msgspec.Struct, frozen=True, kw_only=True):
     """Which page of a list."""
 
@@ -152,17 +161,24 @@ def register(app: Quart, routes: Sequence[Route]) -> None:
     """Add `routes` to `app`; the door has admitted whoever comes through them."""
     for route in routes:
         app.add_url_rule(route.path, route.name, _view(route), methods=[route.method])
-    app.register_error_handler(Exception, problem)
+    app.register_error_handler(Exception, _problem)
+
+
+def _problem(error: Exception) -> Response:
+    """What a handler raised, as Quart wants it answered."""
+    who: Admitted = request.scope["state"][ADMITTED]
+    made = problem_response(error, who.client.realm)
+    content = b"".join(part for part in made.body if isinstance(part, bytes))
+    return Response(content, int(made.status), headers=dict(made.headers))
 
 
 def _view(route: Route) -> Callable[..., Awaitable[Response]]:
     async def view(**place: str) -> Response:
         query = None if route.query is None else _query(route.query)
         body = None if route.body is None else await _body(route)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        principal: Principal = request.scope["state"][ADMITTED]
-        address: str = request.scope["state"][ADDRESS]
-        answer = await route.handler(Asked(principal, place, query, body, headers, address))
+        who: Admitted = request.scope["state"][ADMITTED]
+        asked = Asked(who.principal, who.client, place, query, body, who.headers)
+        answer = await route.handler(asked)
         return answer if isinstance(answer, Response) else _response(route, answer)
 
     return view

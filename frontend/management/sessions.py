@@ -12,8 +12,8 @@ from frontend.access.sessions import COOKIE, Session, drop_session, iter_session
 from frontend.access.standing import expect
 from frontend.access.users import fold
 from frontend.domain.faults import CsrfFailed, Unauthorized
+from frontend.domain.message import Realm
 from frontend.domain.origin import is_own_origin
-from frontend.domain.rights import challenge
 from frontend.management.committing import commit
 from frontend.management.problems import Forbidden, NotFound
 from frontend.management.replies import time_text
@@ -144,11 +144,13 @@ class Sessions:
             CsrfFailed: a page of another site asks for it.
             Unauthorized, TooManyRequests
         """
-        realm = self._registry.site.realm
+        realm = asked.client.realm
         if not is_own_origin(asked.headers, realm.url):
             raise CsrfFailed
         authenticator, body = self._registry.authenticator, asked.body
-        principal, user = await authenticator.log_in(body.username, body.password, asked.address)
+        principal, user = await authenticator.log_in(
+            body.username, body.password, asked.client.address
+        )
         now = self._registry.site.now()
         row = Session(
             hash=b"",
@@ -157,7 +159,7 @@ class Sessions:
             epoch=user.epoch,
             created_at=now,
             expires_at=now + self._registry.settings.access.session_seconds,
-            address=asked.address,
+            address=asked.client.address,
             agent=asked.headers.get("user-agent", "")[:_AGENT],
         )
         _, cookie, changes = new_session(row)
@@ -166,14 +168,14 @@ class Sessions:
         try:
             await self._store.commit([*drops, *changes], expect(principal.evidence))
         except ExpectationsFailed:
-            raise Unauthorized(challenge(realm), CHANGED) from None
+            raise Unauthorized(CHANGED) from None
         value = Signed(
             user=Identity(principal.name, user.role),
             via="session",
             csrf_token=sessions.csrf_token(cookie),
         )
         lifetime = self._registry.settings.access.session_seconds
-        return Reply(value, (self._cookie(cookie, lifetime),))
+        return Reply(value, (_cookie(cookie, lifetime, realm),))
 
     async def show(self, asked: Asked) -> Reply:
         """Say who asks."""
@@ -190,7 +192,7 @@ class Sessions:
         row = self._store.read(partial(sessions.find_row, session_id=session_id))
         if session_id and row is not None:
             await self._end(asked, session_id, row)
-        return Reply(headers=(self._cookie("", 0),))
+        return Reply(headers=(_cookie("", 0, asked.client.realm),))
 
     async def list(self, asked: Asked) -> Reply:
         """List those of an account.
@@ -228,11 +230,12 @@ class Sessions:
         except ExpectationsFailed:
             raise NotFound(f"there is no session {session_id[:40]} of yours") from None
 
-    def _cookie(self, value: str, lifetime: int) -> tuple[str, str]:
-        """Source: RFC 6265bis: no page of another site has it sent, and no script reads it."""
-        secure = "; Secure" if self._registry.site.realm.url.startswith("https:") else ""
-        rest = f"Max-Age={lifetime}; Path=/; HttpOnly; SameSite=Strict{secure}"
-        return ("Set-Cookie", f"{COOKIE}={value}; {rest}")
+
+def _cookie(value: str, lifetime: int, realm: Realm) -> tuple[str, str]:
+    """Source: RFC 6265bis: no page of another site has it sent, and no script reads it."""
+    secure = "; Secure" if realm.url.startswith("https:") else ""
+    rest = f"Max-Age={lifetime}; Path=/; HttpOnly; SameSite=Strict{secure}"
+    return ("Set-Cookie", f"{COOKIE}={value}; {rest}")
 
 
 def _old_ones(view: View, user: str, now: int) -> list[tuple[str, Session]]:

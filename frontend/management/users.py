@@ -218,7 +218,9 @@ class Users:
         if name == asked.principal.name and asked.principal.via != "socket":
             if body.current_password is None:
                 raise RequestInvalid("to change your own password, say the current one too")
-            if not await authenticator.is_password(name, body.current_password, asked.address):
+            if not await authenticator.is_password(
+                name, body.current_password, asked.client.address
+            ):
                 raise Forbidden("the current password is another one")
         encoded = await authenticator.hash_password(body.password)
         await self._commit(asked, partial(plan_password, encoded=encoded, via=asked.principal.via))

@@ -17,7 +17,6 @@ from frontend.registry.call import Call, Registry
 from frontend.registry.respond import answer, is_read
 from frontend.registry.token import issue
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.clients import client_of
 from frontend.server.delivery import deliver
 from frontend.server.groups import sole_leaf
 from frontend.server.intake import intake_of
@@ -50,7 +49,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.path = scope["raw_path"].decode("latin-1")
         self.headers = join_headers(scope["headers"])
-        self.address = client_of(scope, self.headers, registry.proxies).address
+        self.client = registry.client(scope.get("client"), self.headers)
 
     async def run(self, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer the request.
@@ -72,12 +71,12 @@ class Exchange:
         except ClientGone:
             raise
         except KNOWN_ERRORS as error:
-            return error_response(error, method=self.method)
+            return error_response(error, method=self.method, realm=self.client.realm)
         # A bug of ours must not cost the client its connection: it gets a 500 and we the trace.
         except Exception as error:  # noqa: BLE001 - see above
             leaf = sole_leaf(error)
             known = leaf if isinstance(leaf, KNOWN_ERRORS) else error
-            return error_response(known, method=self.method)
+            return error_response(known, method=self.method, realm=self.client.realm)
 
     async def _handle(self, body: Body) -> Response:
         route = self._match()
@@ -92,13 +91,13 @@ class Exchange:
             self.scope["query_string"].decode("latin-1"),
             self.headers,
             principal,
-            self.address,
+            self.client.address,
         )
         if isinstance(route, routes.Token):
-            return await issue(self.registry, request, body)
+            return await issue(self.registry, request, body, self.client)
         if is_read(route, self.method):
-            registry = self.registry
-            return registry.store.read(lambda view: answer(request, view, registry.site))
+            site = replace(self.registry.site, realm=self.client.realm)
+            return self.registry.store.read(lambda view: answer(request, view, site))
         handler = WRITES[type(route), self.method]
         return await handler(Call(self.registry, request, body), route)
 
@@ -115,7 +114,7 @@ class Exchange:
         if self.scope.get("state", {}).get(LOCAL_STATE):
             return SOCKET
         scope = wanted_scope(route, self.method)
-        return await self.registry.identify(self.headers, self.address, scope, self.method)
+        return await self.registry.identify(self.headers, self.client, scope, self.method)
 
 
 def wanted_scope(route: routes.Route | Exception, method: str) -> str:

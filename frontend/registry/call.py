@@ -15,15 +15,16 @@ from frontend.access.limits import Limits
 from frontend.access.signing import Signer
 from frontend.access.standing import expect, find_place
 from frontend.domain.faults import CsrfFailed, NameUnknown, Unauthorized, Unsupported
-from frontend.domain.message import Principal, Request
+from frontend.domain.message import Client, Principal, Realm, Request
 from frontend.domain.paging import parse_query
 from frontend.domain.peer import Proxies
-from frontend.domain.rights import Action, Place, challenge, require
+from frontend.domain.rights import Action, Place, require
 from frontend.domain.tag_rules import rules_for
 from frontend.registry.places import UploadPlaces
 from frontend.registry.rules import Room, fault_of
 from frontend.registry.site import Site
 from frontend.server.body import Body
+from frontend.server.clients import address_of
 from frontend.settings import Settings
 from index.changes import Expectation, ImageName, RepositoryRevision
 from index.errors import ExpectationsFailed
@@ -66,8 +67,21 @@ class Registry:
     damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)
 
+    @property
+    def has_many_names(self) -> bool:
+        """Whether a proxy of ours may say by which name a client reached us."""
+        return bool(self.proxies) and not self.settings.http.public_url
+
+    def client(self, connected: tuple[str, int] | None, headers: Mapping[str, str]) -> Client:
+        """The client of a request that came by a connection; lower-case names."""
+        peer = self.proxies.find(address_of(connected), headers)
+        if not (peer.host and self.has_many_names):
+            return Client(peer.address, self.site.realm)
+        scheme = peer.scheme or self.site.realm.url.partition("://")[0]
+        return Client(peer.address, Realm(f"{scheme}://{peer.host}/v2/token", peer.host))
+
     async def identify(
-        self, headers: Mapping[str, str], address: str, scope: str = "", method: str = "GET"
+        self, headers: Mapping[str, str], client: Client, scope: str = "", method: str = "GET"
     ) -> Principal:
         """Who asks, and may ask now. `scope` is what a challenge is to name.
 
@@ -75,8 +89,8 @@ class Registry:
             Unauthorized, CsrfFailed, TooManyRequests: see `Authenticator`.
             TooManyRequests: see `counted`.
         """
-        prove = partial(self.authenticator.authenticate, headers, scope, method, address)
-        return await self.counted(address, prove)
+        prove = partial(self.authenticator.authenticate, headers, client, scope, method)
+        return await self.counted(client.address, prove)
 
     async def counted(self, address: str, prove: Callable[[], Awaitable[Principal]]) -> Principal:
         """Whoever `prove` finds, with his request counted: for whom it finds nobody, by address.
@@ -137,7 +151,7 @@ class Call:
         principal = self.request.principal
         look = partial(find_place, principal=principal, name=image.repository)
         place = self.store.read(look)
-        record = require(principal, action, image, place, self.registry.site.realm)
+        record = require(principal, action, image, place)
         if record.kind != "hosted":
             raise Unsupported(f"repository {image.repository} is a cache: nothing is pushed to it")
         return record, place
@@ -172,7 +186,7 @@ class Call:
                 await self.store.commit(changes, (*expectations, *who, *rules, *current))
             except ExpectationsFailed as error:
                 if any(failed in who for failed in error.failed):
-                    raise Unauthorized(challenge(self.registry.site.realm), CHANGED) from None
+                    raise Unauthorized(CHANGED) from None
                 others = tuple(failed for failed in error.failed if failed in expectations)
                 if others:
                     raise ExpectationsFailed(others) from None

@@ -16,7 +16,7 @@ from frontend.access.credentials import credentials_of
 from frontend.access.proven import Proof
 from frontend.domain import routes
 from frontend.domain.faults import TooManyRequests
-from frontend.domain.message import ANONYMOUS, Request, Response, Slice
+from frontend.domain.message import ANONYMOUS, Client, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.registry.adapter import join_headers, versioned, wanted_scope
 from frontend.registry.call import Registry
@@ -90,18 +90,18 @@ class HotRegistry:
         route = _hot_route(head)
         headers = join_headers(head.fields)
         credentials = credentials_of(headers)
-        if route is None or not credentials:
+        if route is None or not credentials or self._registry.has_many_names:
             return None
         authenticator, store = self._registry.authenticator, self._registry.store
-        started = time.perf_counter()
+        started, realm = time.perf_counter(), self._registry.site.realm
         try:
             if store.read(partial(authenticator.recall, credentials)) is not None:
                 return None  # the application is to answer for another reason
-            client = self._client(self._told(headers), address)
+            client = Client(self._client(self._told(headers), address), realm)
             scope = wanted_scope(route, head.method)
-            await authenticator.authenticate(headers, scope, head.method, client)
+            await authenticator.authenticate(headers, client, scope, head.method)
         except KNOWN_ERRORS as error:
-            refusal = versioned(error_response(error, method=head.method))
+            refusal = versioned(error_response(error, method=head.method, realm=realm))
             refused = _encoded(head, refusal, ANONYMOUS.name, 0.0)
             refused = refused._replace(told=self._told(headers))
             return self._counted(refused, address, started)
@@ -151,6 +151,8 @@ class HotRegistry:
     ) -> Answer | None:
         request = Request(head.method, head.path, head.query, headers, proof.principal)
         response = answer(request, view, self._registry.site, route)
+        if response.status == 401 and self._registry.has_many_names:
+            return None  # which of them the challenge has to name, the application finds out
         if response.extend is not None:
             return None  # to renew a lease is a write. HEAD alone asks for it, and opens no blob
         until = proof.until if response.is_lasting else 0.0

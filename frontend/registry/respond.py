@@ -39,7 +39,7 @@ def answer(request: Request, view: View, site: Site, route: routes.Route | None 
     try:
         return respond(request, view, site, route)
     except KNOWN_ERRORS as error:
-        return error_response(error, method=request.method)
+        return error_response(error, method=request.method, realm=site.realm)
 
 
 def respond(
@@ -57,22 +57,22 @@ def respond(
     routes.require_method(route, request.method)
     if not is_read(route, request.method):
         raise Unsupported(f"{request.method} {request.path[:200]} is no read")
-    _require_access(route, request, view, site)
+    _require_access(route, request, view)
     return _respond(route, request, view, site)
 
 
-def _require_access(route: routes.Route, request: Request, view: View, site: Site) -> None:
+def _require_access(route: routes.Route, request: Request, view: View) -> None:
     """Refuse whoever may not read this, by nothing but the repository's record."""
     principal = request.principal
     name: ImageName | None = getattr(route, "name", None)
     if isinstance(route, routes.Catalog):
-        require_catalog(principal, site.realm)
+        require_catalog(principal)
     elif name is None:
-        require_account(principal, site.realm)
+        require_account(principal)
     else:
         place = find_place(view, principal, name.repository)
         try:
-            require(principal, "pull", name, place, site.realm)
+            require(principal, "pull", name, place)
         except NameUnknown:
             # Source: distribution-spec, "Listing Referrers": never 404. Whoever sees every
             # repository learns nothing from an empty list; to others, missing is like private.

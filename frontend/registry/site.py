@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from frontend.domain.rights import Realm
+from frontend.domain.message import Realm
 
 
 def _now() -> int:

@@ -20,7 +20,7 @@ from frontend.access.signing import LIFETIME, Issued
 from frontend.access.standing import expect, find_place
 from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, new_token
 from frontend.domain.faults import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
-from frontend.domain.message import Principal, Request, Response
+from frontend.domain.message import Client, Principal, Request, Response
 from frontend.domain.names import parse_name
 from frontend.domain.paging import first, parse_query
 from frontend.domain.rights import CATALOG, Action, allowed, parse_scopes
@@ -37,7 +37,7 @@ _ENDED: Final = "the refresh token is not valid any more: log in again"
 Fields = Sequence[tuple[str, str]]
 
 
-async def issue(registry: Registry, request: Request, body: Body) -> Response:
+async def issue(registry: Registry, request: Request, body: Body, client: Client) -> Response:
     """Answer a request for a token.
 
     Raises:
@@ -47,19 +47,19 @@ async def issue(registry: Registry, request: Request, body: Body) -> Response:
     try:
         if request.method == "POST":
             return await _issue_by_form(registry, request, body)
-        return await _issue_by_query(registry, request)
+        return await _issue_by_query(registry, request, client)
     except Unauthorized as error:
         # The endpoint of the Bearer realm itself: only a password can help here.
-        error.challenge = f'Basic realm="{registry.site.realm.service}"'
+        error.is_basic = True
         raise
 
 
-async def _issue_by_query(registry: Registry, request: Request) -> Response:
+async def _issue_by_query(registry: Registry, request: Request, client: Client) -> Response:
     fields = parse_query(request.query)
     said = {name: value for name, value in request.headers.items() if name != "cookie"}
-    principal = await registry.identify(said, request.address)
+    principal = await registry.identify(said, client)
     if principal.grants is not None:
-        raise Unauthorized("", "a registry token makes no other token: use the password")
+        raise Unauthorized("a registry token makes no other token: use the password")
     is_offline = first(fields, "offline_token") == "true" and request.method == "GET"
     refresh = await _refresh(registry, principal, fields) if is_offline else ""
     return _answer(registry, request, principal, fields, refresh)
@@ -96,7 +96,7 @@ def _parse_form(request: Request, content: bytes) -> Fields:
 async def _by_refresh_token(registry: Registry, secret: str) -> Principal:
     found = registry.authenticator.find_token(secret) if is_refresh_token(secret) else None
     if found is None:
-        raise Unauthorized("", _ENDED)
+        raise Unauthorized(_ENDED)
     return found
 
 
@@ -105,7 +105,7 @@ async def _by_password(registry: Registry, fields: Fields, address: str) -> Prin
     if is_access_token(password):
         found = registry.authenticator.find_token(password)
         if found is None:
-            raise Unauthorized("", "wrong user name or password")
+            raise Unauthorized("wrong user name or password")
         return found
     name = first(fields, "username") or ""
     return (await registry.authenticator.log_in(name, password, address))[0]
@@ -138,7 +138,7 @@ async def _refresh(registry: Registry, principal: Principal, fields: Fields) -> 
     try:
         await registry.store.commit([*drops, *changes], expect(principal.evidence))
     except ExpectationsFailed:
-        raise Unauthorized("", "what you logged in with was changed meanwhile") from None
+        raise Unauthorized("what you logged in with was changed meanwhile") from None
     return secret
 
 

@@ -10,6 +10,7 @@ from cas.digest import Digest
 from cas.errors import Busy, CasError, DaemonAway, Damaged
 from frontend.domain import faults, rule_faults
 from frontend.domain.faults import FrontendFault
+from frontend.domain.message import Realm
 from frontend.errors import WIRE, error_response, wire
 from index import errors as index_errors
 from index.changes import ImageName, TagExists
@@ -73,7 +74,7 @@ def test_head_has_the_length_but_no_body():
 @pytest.mark.parametrize(
     ("error", "name", "value"),
     [
-        (faults.Unauthorized('Bearer realm="x"'), "WWW-Authenticate", 'Bearer realm="x"'),
+        (faults.Unauthorized(), "WWW-Authenticate", 'Bearer realm="x",service="y"'),
         (faults.MethodNotAllowed("PUT", ("GET", "HEAD")), "Allow", "GET, HEAD"),
         (faults.RangeNotSatisfiable(5), "Content-Range", "bytes */5"),
         (faults.TooManyRequests(7), "Retry-After", "7"),
@@ -82,7 +83,7 @@ def test_head_has_the_length_but_no_body():
     ],
 )
 def test_some_errors_bring_a_header(error, name, value):
-    assert dict(error_response(error).headers)[name] == value
+    assert dict(error_response(error, realm=Realm("x", "y")).headers)[name] == value
 
 
 def test_the_callers_own_headers_are_added():

@@ -13,6 +13,7 @@ from cas.local import open_store
 from frontend.access.accounts import claims_of, proven_user
 from frontend.access.users import User, put, with_password
 from frontend.bootstrap import prepare
+from frontend.domain.message import Client, Realm
 from frontend.registry.hot import HotRegistry
 from frontend.server.heads import parse_head
 from frontend.service import build_registry
@@ -32,6 +33,7 @@ from tests.frontend.world import World, image_bytes
 
 IMAGE = ImageName("local/images", "app")
 PASSWORD = "correct horse"  # noqa: S105 - of a user that lives for one test
+CLIENT = Client("127.0.0.1", Realm("http://orlop.test/v2/token", "orlop"))
 GOOD = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 HERE = "192.0.2.1"
 TAGGED = "/v2/local/images/app/manifests/t"
@@ -72,7 +74,7 @@ class Hot:
         return self.hot.recall(block, HERE) or self.hot.find(block, parse_head(block), HERE)
 
     async def prove(self, credentials=GOOD):
-        await self.registry.authenticator.authenticate({"authorization": credentials})
+        await self.registry.authenticator.authenticate({"authorization": credentials}, CLIENT)
 
 
 @pytest.fixture
@@ -170,7 +172,7 @@ async def test_a_changed_account_is_not_recalled(hot):
 
 
 async def test_a_token_is_recalled_until_its_account_changes(hot):
-    admin = await hot.registry.authenticator.authenticate({"authorization": GOOD})
+    admin = await hot.registry.authenticator.authenticate({"authorization": GOOD}, CLIENT)
     token = hot.registry.signer.issue(claims_of(admin, {str(IMAGE): ["pull"]})).token
     await hot.prove(f"Bearer {token}")
 

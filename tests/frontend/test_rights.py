@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from frontend.domain.faults import Denied, NameUnknown, Unauthorized
-from frontend.domain.message import Principal, Scope
+from frontend.domain.message import Principal, Realm, Scope
 from frontend.domain.rights import (
     CATALOG,
     ROLES,
     Place,
-    Realm,
     allowed,
     challenge,
     may,
@@ -34,7 +33,7 @@ ACTIONS = ("pull", "push", "delete")
 
 def outcome(principal, action, record, role=""):
     try:
-        require(principal, action, NAME, Place(NAME.repository, record, role), REALM)
+        require(principal, action, NAME, Place(NAME.repository, record, role))
     except (Denied, NameUnknown, Unauthorized) as error:
         return type(error)
     return "yes"
@@ -63,7 +62,7 @@ def test_private_and_missing_cannot_be_told_apart(who, action):
     told = []
     for record in (PRIVATE, None):
         with pytest.raises((Unauthorized, NameUnknown)) as caught:
-            require(who, action, NAME, Place(NAME.repository, record), REALM)
+            require(who, action, NAME, Place(NAME.repository, record))
         told.append((type(caught.value), caught.value.__dict__, str(caught.value)))
 
     assert told[0] == told[1]
@@ -75,8 +74,8 @@ def test_a_token_for_something_else_is_told_nothing_but_what_to_ask_for(record):
 
     assert outcome(narrow, "push", record) is Unauthorized
     with pytest.raises(Unauthorized) as caught:
-        require(narrow, "pull", ImageName("local/other", "app"), Place("", record), REALM)
-    assert caught.value.challenge.endswith(
+        require(narrow, "pull", ImageName("local/other", "app"), Place("", record))
+    assert challenge(REALM, caught.value).endswith(
         'scope="repository:local/other/app:pull",error="insufficient_scope"'
     )
 
@@ -154,26 +153,26 @@ def test_may_and_require_agree(principal, action, record, grants, role):
 
 def test_whoever_may_not_know_learns_the_command_all_the_same():
     with pytest.raises(NameUnknown, match="`orlop repository create local/secret`"):
-        require(ADMIN, "push", NAME, Place(NAME.repository, None), REALM)
+        require(ADMIN, "push", NAME, Place(NAME.repository, None))
 
 
 def test_the_base_asks_every_anonymous_for_an_account():
     for who in (ANONYMOUS, Principal(grants={})):
         with pytest.raises(Unauthorized) as caught:
-            require_account(who, REALM)
-        assert caught.value.challenge == (
+            require_account(who)
+        assert challenge(REALM, caught.value) == (
             'Bearer realm="https://orlop.test/v2/token",service="orlop"'
         )
-    require_account(STRANGER, REALM)
+    require_account(STRANGER)
 
 
 def test_the_catalog_needs_an_account_or_its_own_token():
     for who in (ANONYMOUS, Principal(grants={}), Principal("eve", grants={})):
         with pytest.raises(Unauthorized) as caught:
-            require_catalog(who, REALM)
-        assert f'scope="{CATALOG}"' in caught.value.challenge
-    require_catalog(STRANGER, REALM)
-    require_catalog(Principal(grants=parse_scopes([CATALOG])), REALM)
+            require_catalog(who)
+        assert f'scope="{CATALOG}"' in challenge(REALM, caught.value)
+    require_catalog(STRANGER)
+    require_catalog(Principal(grants=parse_scopes([CATALOG])))
 
 
 def test_who_pushes_needs_to_pull_too():
@@ -211,6 +210,10 @@ def test_any_scopes_give_known_actions_only(texts):
 
 
 def test_a_challenge_has_no_empty_parts():
-    assert challenge(REALM, error="invalid_token") == (
+    assert challenge(REALM, Unauthorized(error="invalid_token")) == (
         'Bearer realm="https://orlop.test/v2/token",service="orlop",error="invalid_token"'
     )
+
+
+def test_where_a_password_is_needed_the_challenge_is_basic():
+    assert challenge(REALM, Unauthorized(is_basic=True)) == 'Basic realm="orlop"'

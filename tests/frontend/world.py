@@ -8,8 +8,7 @@ from cas.digest import Digest
 from cas.local import LocalStore
 from cas.verbs import Adopt, Owner
 from frontend.domain.manifests import OCI_INDEX, OCI_MANIFEST, parse_manifest
-from frontend.domain.message import Extend, Principal, Request, Slice
-from frontend.domain.rights import Realm
+from frontend.domain.message import Extend, Principal, Realm, Request, Slice
 from frontend.registry.respond import answer
 from frontend.registry.site import Site
 from index.changes import (
