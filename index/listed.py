@@ -18,9 +18,12 @@ from index.transaction import Transaction
 from index.view import View
 
 MOST: Final = (1 << 48) - 1  # of a time or a size that is kept in order
+_MOST_TOTAL: Final = (1 << 63) - 1  # of a field in a row
 _VALUE: Final = 6  # bytes: the first 3 are the group, so that neighbours have it in common
 _HEAD: Final = 4  # letters of 3 bytes
 _IMAGE: Final = 6  # letters of a u32
+_LINE: Final = 2 * _HEAD + 1  # where the image begins
+_NAME: Final = _LINE + _IMAGE  # where the line of the order of names begins
 _ROWS_PER_PACKAGE: Final = 9  # of each order: the block's old and new row, and a neighbour's
 
 
@@ -70,7 +73,9 @@ def with_children(view: View, image: bytes, change: PutManifest) -> Manifest:
     more = sum(whole(row) for row in rows if row is not None)
     if not more:
         return change.record
-    return msgspec.structs.replace(change.record, total=whole(change.record) + more)
+    return msgspec.structs.replace(
+        change.record, total=min(whole(change.record) + more, _MOST_TOTAL)
+    )
 
 
 def value_entry(value: int, image: bytes, line: bytes) -> bytes:
@@ -89,11 +94,19 @@ def image_letters(image: bytes) -> bytes:
     return names.letters(image[4:])[:_IMAGE]
 
 
-def split_value_entry(entry: bytes) -> tuple[int, bytes, bytes]:
-    """Read back what `value_entry` was given: (value, the image's u32, line)."""
-    value = int.from_bytes(names.from_letters(entry[:_HEAD] + entry[_HEAD + 1 : 2 * _HEAD + 1]))
-    end = 2 * _HEAD + 1 + _IMAGE
-    return value, names.from_letters(entry[2 * _HEAD + 1 : end] + b"=="), entry[end:]
+def image_number(letters: bytes) -> bytes:
+    """Read back what `image_letters` wrote: the image's u32."""
+    return names.from_letters(letters + b"==")
+
+
+def split_value_entry(entry: bytes) -> tuple[bytes, bytes]:
+    """(letters of the image, line) of an entry in the order of a time or a size."""
+    return entry[_LINE:_NAME], entry[_NAME:]
+
+
+def value_of(entry: bytes) -> int:
+    """The time or size in an entry."""
+    return int.from_bytes(names.from_letters(entry[:_HEAD] + entry[_HEAD + 1 : _LINE]))
 
 
 def entry_of(order: Order, path: str, image: bytes, line: bytes, found: Figures) -> bytes:

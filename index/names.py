@@ -85,12 +85,17 @@ def name_entry(path: str, line: bytes) -> bytes:
     return path.encode() + b"\0" + line
 
 
+def named(path: str, line: bytes) -> Entry:
+    """What a line of an image says."""
+    if line.startswith(UNTAGGED):
+        return Entry(path, None, from_letters(line[1:]))
+    return Entry(path, line.decode(), None)
+
+
 def decode(entry: bytes) -> Entry:
     """What an entry of the order of names says."""
     group, line = blocks.split_entry(entry)
-    if line.startswith(UNTAGGED):
-        return Entry(group.decode(), None, from_letters(line[1:]))
-    return Entry(group.decode(), line.decode(), None)
+    return named(group.decode(), line)
 
 
 def iter_entries(block: bytes) -> Iterator[Entry]:

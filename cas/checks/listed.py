@@ -11,7 +11,7 @@ from cas.checks.drift import Drift, Mend, Run, drop, split
 from cas.checks.places import iter_all_repositories
 from cas.digest import Digest
 from index import blocks, keys, names, ordering
-from index.listed import entry_of, figures, iter_listed, split_value_entry
+from index.listed import entry_of, figures, image_number, iter_listed, split_value_entry
 from index.names import Order
 from index.transaction import Transaction
 
@@ -71,8 +71,8 @@ def _is_package(run: Run, repository: int, order: Order, entry: bytes) -> bool:
         group, line = blocks.split_entry(entry)
         row = run.view.get("image", keys.u32(repository) + group)
         return row is not None and figures(run.view, row[: keys.IMAGE_SIZE], line) is not None
-    _, number, line = split_value_entry(entry)
-    image = keys.u32(repository) + number
+    letters, line = split_value_entry(entry)
+    image = keys.u32(repository) + image_number(letters)
     found = figures(run.view, image, line)
     return found is not None and entry_of(order, "", image, line, found) == entry
 

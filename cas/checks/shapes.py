@@ -226,8 +226,9 @@ def _package(order: names.Order, entry: bytes) -> None:
             _empty(_digest(digest))
         is_same = names.name_entry(path, line) == entry
     else:
-        made, image, line = listed.split_value_entry(entry)
-        is_same = listed.value_entry(made, bytes(4) + image, line) == entry
+        letters, line = listed.split_value_entry(entry)
+        image = bytes(4) + listed.image_number(letters)
+        is_same = listed.value_entry(listed.value_of(entry), image, line) == entry
     if not is_same or line in (b"", names.UNTAGGED):
         raise ValueError(entry)
 

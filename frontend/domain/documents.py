@@ -19,6 +19,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     urls: list[str] | None = None
     data: str | None = None
     annotations: dict[str, str] | None = None
+    platform: Any = None  # of an index's descriptors; for lists only, so any form will do
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

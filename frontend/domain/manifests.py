@@ -19,6 +19,7 @@ from cas.digest import Digest, is_digest_grammar
 from cas.errors import DigestInvalid
 from frontend.domain.documents import Descriptor, Document, decode, typed
 from frontend.domain.faults import ManifestInvalid
+from frontend.domain.platforms import CONFIGS, of_descriptors
 from index.changes import EdgeKind
 from index.records import Manifest
 
@@ -28,6 +29,7 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 IMAGES: Final = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
 INDEXES: Final = frozenset((OCI_INDEX, DOCKER_LIST))
+MAX_TOTAL: Final = (1 << 63) - 1  # bytes; anybody may write descriptors that add up to more
 MAX_CHILDREN: Final = 10_000  # distinct ones: a manifest is one index transaction
 
 _SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1"
@@ -54,9 +56,14 @@ class ParsedManifest:
     edges: tuple[tuple[Digest, EdgeKind], ...] = ()
     required: tuple[Digest, ...] = ()
     annotations: dict[str, str] | None = None
+    total: int = 0  # bytes of it, its config and layers; of an index of itself
+    platforms: tuple[str, ...] = ()  # of an index; those of an image are in its `config`
+    config: Digest | None = None  # of an image
 
-    def record(self, pushed_at: int = 0, pushed_by: str = "") -> Manifest:
-        """The row that the index keeps."""
+    def record(
+        self, pushed_at: int = 0, pushed_by: str = "", platforms: tuple[str, ...] = ()
+    ) -> Manifest:
+        """The row that the index keeps; `platforms` are those that the config says."""
         return Manifest(
             media_type=self.media_type,
             size=self.size,
@@ -64,6 +71,8 @@ class ParsedManifest:
             subject=b"" if self.subject is None else self.subject.key,
             pushed_at=pushed_at,
             pushed_by=pushed_by,
+            total=self.total or self.size,
+            platforms=self.platforms or platforms,
         )
 
     def referrer(self, digest: Digest) -> bytes:
@@ -164,8 +173,11 @@ def _parsed(media_type: str, size: int, document: Document) -> ParsedManifest:
     """Gather what the document needs and refers to."""
     kinds: dict[str, EdgeKind] = {}
     needed: set[str] = set()
+    total = size
     for where, kind, descriptor in _children(document):
         _check(descriptor, where)
+        if descriptor.digest not in kinds and kind is not EdgeKind.CHILD:
+            total += descriptor.size
         kinds.setdefault(descriptor.digest, kind)
         if len(kinds) > MAX_CHILDREN:
             raise ManifestInvalid(f"it has more than {MAX_CHILDREN} distinct children")
@@ -182,7 +194,18 @@ def _parsed(media_type: str, size: int, document: Document) -> ParsedManifest:
         edges=tuple((digest, kinds[text]) for text, digest in digests.items()),
         required=tuple(digest for text, digest in digests.items() if text in needed),
         annotations=document.annotations,
+        total=min(total, MAX_TOTAL),
+        platforms=of_descriptors(each.platform for each in document.manifests or ()),
+        config=_image_config(media_type, document),
     )
+
+
+def _image_config(media_type: str, document: Document) -> Digest | None:
+    """The config that says what an image runs on; artifacts have others."""
+    config = document.config
+    if media_type not in IMAGES or config is None or config.media_type not in CONFIGS:
+        return None
+    return _supported(config.digest)
 
 
 def _config_type(media_type: str, document: Document) -> str:

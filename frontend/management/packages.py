@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import trio
@@ -30,6 +30,7 @@ from index.changes import (
 from index.errors import ExpectationsFailed, TargetMissing
 from index.records import Repository
 
+MOST: Final = 1000  # packages of one call: as many as a page has
 AT_ONCE: Final = 16  # commits under way: they share one sync
 
 
@@ -44,7 +45,7 @@ class Package(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_def
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `DELETE …/packages`."""
 
-    items: list[Package]
+    items: Annotated[list[Package], msgspec.Meta(max_length=MOST)]
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,6 +82,8 @@ class Packages:
                 handler=self.delete,
                 summary="Delete tags, with manifests that nothing else needs, or manifests.",
                 body=Selection,
+                body_limit=MOST
+                * 600,  # an image of 255 characters, a tag of 128 or a digest of 135
                 answer=Deleted,
             ),
         )

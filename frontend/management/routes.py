@@ -12,6 +12,7 @@ import msgspec
 from cas.stats import RepositoryStats
 from frontend.management.described import Described
 from frontend.management.grants import Grants
+from frontend.management.lists import Lists
 from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
@@ -62,6 +63,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
         Repositories,
         Grants,
         Packages,
+        Lists,
         Maintenance,
     )
     routes = (*own, *(route for room in rooms for route in room(registry).routes()))

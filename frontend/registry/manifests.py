@@ -26,6 +26,7 @@ from frontend.domain.faults import (
 from frontend.domain.manifests import ParsedManifest, parse_manifest
 from frontend.domain.message import Response
 from frontend.domain.names import parse_tag
+from frontend.domain.platforms import of_config
 from frontend.domain.routes import Blob, Manifest
 from frontend.registry.call import Call
 from index.changes import (
@@ -173,13 +174,24 @@ def _changes(
     by = call.request.principal.name
     referrer = b"" if parsed.subject is None else parsed.referrer(digest)
     edges = tuple((child.key, kind) for child, kind in parsed.edges)
-    record = parsed.record(call.registry.site.now(), by)
+    platforms = call.store.read(partial(_platforms, image=image, config=parsed.config))
+    record = parsed.record(call.registry.site.now(), by, platforms)
     return [
         PutObject(digest.key, content),
         Link(image, digest.key),
         PutManifest(image, digest.key, record, edges, referrer),
         *(SetTag(image, tag, digest.key, by) for tag in tags),
     ]
+
+
+def _platforms(view: View, image: ImageName, config: Digest | None) -> tuple[str, ...]:
+    """What the config of an image says it runs on, if it is small enough to be in the index."""
+    row = None if config is None else view.image(image)
+    if config is None or row is None or view.link(row.id, config.key) is None:
+        return ()
+    found = view.object(config.key)
+    content = None if found is None else view.inline(found.id)
+    return () if content is None else of_config(content)
 
 
 def _push_fault(image: ImageName, failed: Sequence[Expectation]) -> FrontendFault:

@@ -42,6 +42,8 @@ ROWS = {
     f"PATCH {R}": MANAGE,
     f"DELETE {R}": ADMIN,
     f"DELETE {R}/packages": DELETE,
+    f"GET {R}/packages": SEE,
+    f"GET {R}/images": SEE,
     f"GET {R}/grants": MANAGE,
     f"GET {R}/grants/<username>": MANAGE,
     f"PUT {R}/grants/<username>": MANAGE,

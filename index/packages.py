@@ -1,0 +1,187 @@
+"""Pages of a repository's packages, and of its images.
+
+Without `contains` a page costs itself and a step over the keys of blocks; so does one by name of a
+single image. Whatever else is left out has to be looked at, block by block: then, and for images, a
+page costs the repository's blocks (a million packages: a second), and belongs in a thread.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from index import blocks, keys, names, ordering
+from index.listed import image_letters, image_number, split_value_entry
+from index.names import Order
+from index.records import Image, Manifest
+from index.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which packages, in which order: those of one image (None: of all), with text in their name.
+
+    `contains` is looked for in `path:tag`, whatever the case; see `index.names.matching`.
+    """
+
+    order: Order = Order.NAME
+    is_descending: bool = False
+    image: str | None = None
+    contains: str = ""
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether more has to be read than the page."""
+        return bool(self.contains) or (self.image is not None and self.order is not Order.NAME)
+
+
+class Package(NamedTuple):
+    """One of a page. `record` is None of a tag that names what is no manifest."""
+
+    path: str
+    tag: str | None
+    digest: bytes  # D
+    pushed_at: int
+    pushed_by: str
+    record: Manifest | None
+    pulled_at: int  # 0: never
+
+
+# --- rows ---
+
+
+class _Reader:
+    """Looks up what entries stand for; an image once."""
+
+    def __init__(self, view: View, repository: int) -> None:
+        self.view = view
+        self.repository = repository
+        self._images: dict[str, bytes | None] = {}
+        self._paths: dict[bytes, str] = {}  # by the letters of an image
+
+    def image(self, path: str) -> bytes | None:
+        """The id of an image."""
+        if path not in self._images:
+            row = self.view.get("image", keys.image(keys.u32(self.repository), path))
+            self._images[path] = None if row is None else row[: keys.IMAGE_SIZE]
+        return self._images[path]
+
+    def place(self, order: Order, entry: bytes) -> tuple[str, bytes]:
+        """(path, line) of an entry; the path is empty when the index has lost it."""
+        if order is Order.NAME:
+            group, line = blocks.split_entry(entry)
+            return group.decode(), line
+        letters, line = split_value_entry(entry)
+        if letters not in self._paths:
+            image = keys.u32(self.repository) + image_number(letters)
+            self._paths[letters] = (self.view.get("image_by_id", image) or b"").decode()
+        return self._paths[letters], line
+
+    def package(self, order: Order, entry: bytes) -> Package | None:
+        """What an entry stands for; None when the index has lost it."""
+        path, line = self.place(order, entry)
+        image = self.image(path)
+        if image is None:
+            return None
+        found = names.named(path, line)
+        tag = None if found.tag is None else self.view.tag(image, found.tag)
+        digest = found.digest if tag is None else tag.digest
+        if digest is None:
+            return None
+        record = self.view.manifest(image, digest)
+        pushed = tag or record
+        pulled_at = keys.number(self.view.get("pulled", image + digest) or b"\0")
+        at, by = (0, "") if pushed is None else (pushed.pushed_at, pushed.pushed_by)
+        return Package(path, found.tag, digest, at, by, record, pulled_at)
+
+
+# --- pages ---
+
+
+def list_packages(
+    view: View, repository: int, selection: Selection, start: int, stop: int
+) -> tuple[int, list[Package]]:
+    """How many packages there are, and those from rank `start` to before rank `stop`."""
+    reader = _Reader(view, repository)
+    find = _filtered if selection.is_costly else _ranked
+    total, entries = find(reader, selection, start, stop)
+    found = (reader.package(selection.order, entry) for entry in entries)
+    return total, [package for package in found if package is not None]
+
+
+def list_images(
+    view: View, repository: int, start: int, stop: int
+) -> tuple[int, list[tuple[str, Image]]]:
+    """How many images have a package, and those of a page in the order of their paths."""
+    found = []
+    total = 0
+    for key, value in view.scan("image", keys.u32(repository)):
+        image = Image.decode(value)
+        if image.manifests or image.tags:
+            if start <= total < stop:
+                found.append((key[4:].decode(), image))
+            total += 1
+    return total, found
+
+
+def _bounds(image: str | None) -> tuple[bytes, bytes | None]:
+    """What the entries by name of one image lie between."""
+    if image is None:
+        return b"", None
+    path = image.encode()
+    return path + b"\0", path + b"\1"
+
+
+def _ranked(
+    reader: _Reader, selection: Selection, start: int, stop: int
+) -> tuple[int, list[bytes]]:
+    prefix = names.prefix(reader.repository, selection.order)
+    run = ordering.measure(reader.view, prefix, *_bounds(selection.image))
+    if not selection.is_descending:
+        return run.total, ordering.page(reader.view, run, start, stop)
+    last, first = max(run.total - start, 0), max(run.total - stop, 0)
+    return run.total, ordering.page(reader.view, run, first, last)[::-1]
+
+
+# --- what is left out ---
+
+
+def _filtered(
+    reader: _Reader, selection: Selection, start: int, stop: int
+) -> tuple[int, list[bytes]]:
+    found: list[bytes] = []
+    total = 0
+    for total, entry in enumerate(_iter_selected(reader, selection), 1):
+        if start < total <= stop:
+            found.append(entry)
+    return total, found
+
+
+def _iter_selected(reader: _Reader, selection: Selection) -> Iterator[bytes]:
+    """Entries of a selection in its order."""
+    view, is_by_name = reader.view, selection.order is Order.NAME
+    bounds = _bounds(selection.image if is_by_name else None)
+    prefix = names.prefix(reader.repository, selection.order)
+    may_hold = _holder(reader, selection)
+    is_match = names.matching(selection.contains)
+    keys_ = ordering.measure(view, prefix, *bounds).keys
+    for key in reversed(keys_) if selection.is_descending else keys_:
+        block = view.get(names.TABLE, key) or blocks.LOWER
+        if may_hold(block):
+            entries = list(blocks.iter_entries(block))
+            for entry in reversed(entries) if selection.is_descending else entries:
+                path, line = reader.place(selection.order, entry)
+                if selection.image in (None, path) and is_match(names.named(path, line)):
+                    yield entry
+
+
+def _holder(reader: _Reader, selection: Selection) -> Callable[[bytes], bool]:
+    """Whether a block may have what is selected; never a false no."""
+    if selection.order is Order.NAME:
+        return names.holding(selection.contains)
+    if selection.image is None:
+        return lambda _: True  # paths are not in it
+    image = reader.image(selection.image)
+    if image is None:
+        return lambda _: False
+    letters = image_letters(image)
+    return lambda block: letters in block
