@@ -13,6 +13,7 @@ from bench.client import file_digest, pull_digest, push_blob
 from bench.collection import collection
 from bench.row import Row
 from bench.scale import fill
+from bench.search import search
 from bench.workers import workers
 
 GIB = 1 << 30
@@ -155,4 +156,5 @@ SCENARIOS = {
     "scale": scale,
     "workers": workers,
     "collection": collection,
+    "search": search,
 }

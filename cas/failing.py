@@ -17,9 +17,12 @@ class Failing:
         self._failed = trio.Event()
 
     def fail(self, reason: str) -> StoreFailed:
-        """Note why the store cannot go on; returns what to raise."""
+        """Note why the store cannot go on; returns what to raise. A thread of trio's may too."""
         self.reason = self.reason or reason
-        self._failed.set()
+        if trio.lowlevel.in_trio_run():
+            self._failed.set()
+        else:  # a look that takes long runs in a thread, and events are the event loop's
+            trio.from_thread.run_sync(self._failed.set)
         return StoreFailed(reason)
 
     async def watch(self) -> None:

@@ -5,6 +5,7 @@ Complete under stock Hypercorn; `frontend.server` adds what protects the server 
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -15,11 +16,11 @@ from frontend import access_log
 from frontend.management.door import Door
 from frontend.management.problems import KNOWN_PROBLEMS, problem_response
 from frontend.management.routes import management_routes
-from frontend.management.routing import ADMITTED, register
+from frontend.management.routing import ADMITTED, GONE, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.delivery import deliver
+from frontend.server.delivery import deliver, wait_gone
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
 
@@ -68,7 +69,7 @@ class Connection(TrioASGIHTTPConnection):
             refusal = problem_response(error, client.realm, self.scope["method"])
             await deliver(refusal, body, receive, send)
             return
-        self.scope["state"][ADMITTED] = admitted
+        self.scope["state"] |= {ADMITTED: admitted, GONE: partial(wait_gone, receive)}
         self.scope["headers"] = [
             (name, _HOST if name == b"host" else value) for name, value in self.scope["headers"]
         ]

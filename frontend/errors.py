@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from cas import errors as cas
-from frontend.domain import faults, rule_faults
+from frontend.domain import faults, rule_faults, search_faults
 from frontend.domain.message import Realm, Response
 from frontend.domain.rights import challenge
 from index import errors as index
@@ -74,6 +74,10 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     rule_faults.TagImmutable: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
     rule_faults.QuotaExceeded: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
     rule_faults.PatternsInvalid: Wire(HTTPStatus.BAD_REQUEST, "UNSUPPORTED"),
+    # searches
+    search_faults.SearchInvalid: Wire(HTTPStatus.BAD_REQUEST, "UNSUPPORTED"),
+    search_faults.SearchTooBroad: Wire(HTTPStatus.UNPROCESSABLE_ENTITY, "UNSUPPORTED"),
+    search_faults.SearchAbandoned: Wire(HTTPStatus.BAD_REQUEST, "UNSUPPORTED"),
     # access
     faults.Unauthorized: Wire(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED"),
     faults.Denied: Wire(HTTPStatus.FORBIDDEN, "DENIED"),

@@ -5,6 +5,7 @@ test can assert that a page costs the page.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from index import keys
@@ -27,6 +28,7 @@ from index.records import (
     Usage,
     Work,
 )
+from index.walk import Walk, walking
 
 if TYPE_CHECKING:
     import lmdb
@@ -93,6 +95,10 @@ class View:
             if not found or not cursor.key().startswith(prefix):
                 return None
             return cursor.item()
+
+    def walk(self, table: str) -> AbstractContextManager[Walk]:
+        """A cursor of a table that is sent from place to place, for the length of a block."""
+        return walking(self, self._transaction.cursor(db=self._tables[table]))
 
     def entries(self, table: str) -> int:
         """Rows of a table, without counting them."""

@@ -7,6 +7,7 @@ FrontendFault
 ├── requests    RangeNotSatisfiable, PaginationNumberInvalid, PreconditionFailed, TooLarge,
 │               TooManyTags, RequestInvalid, Unsupported
 ├── rules       see `frontend.domain.rule_faults`
+├── searches    see `frontend.domain.search_faults`
 └── access      Unauthorized, Denied, CsrfFailed, TooManyRequests
 
 A message says what was wrong, where, and what to do. It is sent to whoever asked, so it names only

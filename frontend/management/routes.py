@@ -17,6 +17,7 @@ from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
 from frontend.management.routing import Admin, Anybody, Asked, Reply, Route
+from frontend.management.search import Searches
 from frontend.management.sessions import Sessions
 from frontend.management.storages import Storages
 from frontend.management.tokens import Tokens
@@ -64,6 +65,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
         Grants,
         Packages,
         Lists,
+        Searches,
         Maintenance,
     )
     routes = (*own, *(route for room in rooms for route in room(registry).routes()))

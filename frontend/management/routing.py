@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+import trio
 from quart import Quart, Response, request
 
 from frontend.domain.faults import RequestInvalid
@@ -23,6 +24,7 @@ PER_PAGE: Final = 100
 MAX_PER_PAGE: Final = 1000
 STREAM: Final = "application/x-ndjson"  # whoever accepts it hears how far the work is
 ADMITTED: Final = "orlop.admitted"  # in scope["state"]: what the door found out
+GONE: Final = "orlop.gone"  # beside it: waits until the client has left
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Asked:
     query: Any = None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)  # lower-case names
+    wait_gone: Callable[[], Awaitable[None]] = trio.sleep_forever  # until the client has left
 
     @property
     def repository(self) -> str:
@@ -177,7 +180,8 @@ def _view(route: Route) -> Callable[..., Awaitable[Response]]:
         query = None if route.query is None else _query(route.query)
         body = None if route.body is None else await _body(route)
         who: Admitted = request.scope["state"][ADMITTED]
-        asked = Asked(who.principal, who.client, place, query, body, who.headers)
+        gone: Callable[[], Awaitable[None]] = request.scope["state"][GONE]
+        asked = Asked(who.principal, who.client, place, query, body, who.headers, gone)
         answer = await route.handler(asked)
         return answer if isinstance(answer, Response) else _response(route, answer)
 

@@ -86,9 +86,14 @@ async def _send_while_connected(response: Response, receive: Receive, send: Send
 
 
 async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    await wait_gone(receive)
+    scope.cancel()
+
+
+async def wait_gone(receive: Receive) -> None:
+    """Wait until the client, whose request was read, sends nothing more."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    scope.cancel()
 
 
 async def _send_parts(response: Response, send: Send) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cas import errors as cas_errors
 from cas.digest import Digest
 from cas.errors import Busy, CasError, DaemonAway, Damaged
-from frontend.domain import faults, rule_faults
+from frontend.domain import faults, rule_faults, search_faults
 from frontend.domain.faults import FrontendFault
 from frontend.domain.message import Realm
 from frontend.errors import WIRE, error_response, wire
@@ -36,7 +36,7 @@ def body_of(response):
     "kind",
     [
         kind
-        for module in (faults, rule_faults, cas_errors, index_errors)
+        for module in (faults, rule_faults, search_faults, cas_errors, index_errors)
         for kind in kinds_of(module)
     ],
     ids=lambda kind: kind.__name__,

@@ -38,6 +38,7 @@ ROWS = {
     "DELETE /api/v1/storages/<storage>": ADMIN,
     "GET /api/v1/repositories": ACCOUNT,
     "POST /api/v1/repositories": ADMIN,
+    "GET /api/v1/search": VISITOR,
     f"GET {R}": SEE,
     f"PATCH {R}": MANAGE,
     f"DELETE {R}": ADMIN,

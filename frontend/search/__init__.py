@@ -1,0 +1,1 @@
+"""Search: what somebody asked for, found in one snapshot of what he may pull."""
