@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import content, servers
 from bench.client import file_digest, pull_digest, push_blob
 from bench.collection import collection
+from bench.credentials import credentials
 from bench.row import Row
 from bench.scale import fill
 from bench.search import search
@@ -157,4 +158,5 @@ SCENARIOS = {
     "workers": workers,
     "collection": collection,
     "search": search,
+    "credentials": credentials,
 }

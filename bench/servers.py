@@ -43,6 +43,7 @@ class Server:
     password: str
     data: Path
     host: str = "127.0.0.1"
+    said: tuple[tuple[str, str], ...] | None = None  # header fields instead of user and password
 
     @property
     def url(self) -> str:
@@ -51,6 +52,8 @@ class Server:
     @property
     def headers(self) -> dict[str, str]:
         """Credentials, if it wants any."""
+        if self.said is not None:
+            return dict(self.said)
         if not self.user:
             return {}
         both = f"{self.user}:{self.password}".encode()
