@@ -35,7 +35,7 @@ from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met, is_within, linked_bytes
 from index.journal import note
 from index.ledger import Clock, Ledger
-from index.listed import with_children
+from index.listed import Listed, with_children
 from index.placement import let_go
 from index.records import (
     GarbageKind,
@@ -84,11 +84,13 @@ def apply(
 class Commit:
     """One operation under way; its ledger has to be settled at the end."""
 
-    def __init__(self, transaction: Transaction, clock: Clock) -> None:
+    def __init__(
+        self, transaction: Transaction, clock: Clock, listed: Listed | None = None
+    ) -> None:
         self._transaction = transaction
         self._now = clock.now
         self._grace = clock.grace
-        self.ledger = Ledger(transaction, clock)
+        self.ledger = Ledger(transaction, clock, listed)
 
     @singledispatchmethod
     def apply(self, change: Change) -> None:

@@ -1,8 +1,9 @@
 """Take apart what deleted repositories hold, a bounded transaction at a time.
 
-Image by image: its tags, its manifests edge by edge, its links; then the repository's own rows.
-What is left is where the next slice begins, so nothing else has to be noted, and after every slice
-all counts are exact: bytes that others link too stay, and all else waits for its grace.
+First the orders of its packages, which nobody asks for any more. Then image by image: its tags, its
+manifests edge by edge, its links; then the repository's own rows. What is left is where the next
+slice begins, so nothing else has to be noted, and after every slice all counts are exact: bytes
+that others link too stay, and all else waits for its grace.
 """
 
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from index import keys
 from index.apply import Commit
 from index.changes import ImageName
 from index.ledger import Clock
+from index.listed import Unlisted
 from index.placement import ROWS
 from index.records import Image, Repository
 from index.repositories import iter_leaving
 from index.transaction import Transaction
 
-_MOST_PER_STEP: Final = 40  # rows that one step writes, those included that are settled later
+_MOST_PER_STEP: Final = 24  # rows that one step writes, those included that are settled later
 
 
 class Cleared(NamedTuple):
@@ -35,9 +37,11 @@ def clear_slice(transaction: Transaction, clock: Clock, rows: int = ROWS) -> Cle
     if found is None:
         return Cleared(True, 0, 0)
     name, record = found
+    if not _drop(transaction, _iter_orders(transaction, record), rows):
+        return Cleared(False, 0, transaction.rows)
     if next(transaction.iter_images(record.id), None) is None:
         return Cleared(False, int(_end(transaction, name, record, rows)), transaction.rows)
-    commit = Commit(transaction, clock)
+    commit = Commit(transaction, clock, Unlisted(transaction))
     for _ in _steps(transaction, commit, name, record):
         if commit.ledger.size + _MOST_PER_STEP > rows:
             break
@@ -73,20 +77,31 @@ def _empty(
 
 def _end(transaction: Transaction, name: str, record: Repository, rows: int) -> bool:
     """Drop the rows that are the repository's own; True when that were all."""
-    for table, key in list(islice(_iter_own(transaction, keys.u32(record.id)), rows)):
-        if transaction.rows + _MOST_PER_STEP > rows:
-            return False
-        transaction.delete(table, key)
+    if not _drop(transaction, _iter_roles(transaction, record), rows):
+        return False
     transaction.delete("usage", keys.u32(record.id))
     transaction.delete("repository_by_id", keys.u32(record.id))
     transaction.delete("repository", name.encode())
     return True
 
 
-def _iter_own(transaction: Transaction, number: bytes) -> Iterator[tuple[str, bytes]]:
-    """Rows that hang on no image: of names, and the roles that accounts have in it, twice each."""
-    for key, _ in transaction.scan("names", number):
+def _drop(transaction: Transaction, found: Iterator[tuple[str, bytes]], rows: int) -> bool:
+    """Drop rows that nothing counts; True when there is room for more than they took."""
+    for table, key in list(islice(found, rows)):
+        if transaction.rows + _MOST_PER_STEP > rows:
+            return False
+        transaction.delete(table, key)
+    return transaction.rows + _MOST_PER_STEP <= rows
+
+
+def _iter_orders(transaction: Transaction, record: Repository) -> Iterator[tuple[str, bytes]]:
+    for key, _ in transaction.scan("names", keys.u32(record.id)):
         yield "names", key
+
+
+def _iter_roles(transaction: Transaction, record: Repository) -> Iterator[tuple[str, bytes]]:
+    """The roles that accounts have in it; each has two rows."""
+    number = keys.u32(record.id)
     granted = b"r" + number
     for key, _ in transaction.scan("grant", granted):
         yield "grant", b"u" + key[len(granted) :] + b"\0" + number

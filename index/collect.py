@@ -13,6 +13,7 @@ from typing import Final
 from index import keys
 from index.apply import Commit
 from index.ledger import WAS_MANIFEST, Clock
+from index.listed import Unlisted
 from index.placement import ROWS, let_go
 from index.records import GarbageKind, Link, Object
 from index.transaction import Transaction
@@ -110,7 +111,8 @@ def _take_manifest(transaction: Transaction, clock: Clock, key: bytes) -> None:
     name = transaction.stored_name(key[: keys.IMAGE_SIZE])
     if name is None:
         return
-    commit = Commit(transaction, clock)
+    is_leaving = name.repository.startswith(keys.LEAVING)
+    commit = Commit(transaction, clock, Unlisted(transaction) if is_leaving else None)
     commit.answer(name, key[keys.IMAGE_SIZE :])
     commit.ledger.settle()
 

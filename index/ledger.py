@@ -27,8 +27,10 @@ class Clock:
 class Ledger:
     """The counted rows one operation touches. Nothing is written before `settle`."""
 
-    def __init__(self, transaction: Transaction, clock: Clock) -> None:
-        self.listed = Listed(transaction)
+    def __init__(
+        self, transaction: Transaction, clock: Clock, listed: Listed | None = None
+    ) -> None:
+        self.listed = listed or Listed(transaction)
         self._transaction = transaction
         self._clock = clock
         self._links: dict[bytes, Link | None] = {}

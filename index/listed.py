@@ -184,3 +184,10 @@ class Listed:
         if (image, line) not in self._before:
             self._before[image, line] = figures(self._transaction, image, line)
             self._paths[image] = path
+
+
+class Unlisted(Listed):
+    """For a repository that is being taken apart: its orders went first, and nobody asks."""
+
+    def _touch(self, image: bytes, path: str, line: bytes) -> None:
+        """Nothing is listed."""

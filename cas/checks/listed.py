@@ -35,8 +35,11 @@ def orders(run: Run) -> Iterator[Drift]:
 
 
 def packages(run: Run) -> Iterator[Drift]:
-    """An order has every package of its repository once, and no other."""
-    for name, repository in iter_all_repositories(run.view):
+    """An order has every package of its repository once, and no other.
+
+    Of a repository that is being taken apart the orders go first.
+    """
+    for name, repository in run.view.iter_repositories():
         expected = dict.fromkeys(Order, (0, 0))
         for path, image, line, found in iter_listed(run.view, repository.id):
             run.checked["packages"] += 1
