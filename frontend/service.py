@@ -27,6 +27,7 @@ from frontend.server.binding import Bound, open_bound
 from frontend.server.serving import Service, Sockets, serve
 from frontend.settings import Settings, SettingsError
 from frontend.storing import store_settings
+from frontend.touches import flushing
 from frontend.workers.launch import Launch
 from frontend.workers.signals import heed_signals
 
@@ -113,7 +114,8 @@ async def _serve(registry: Registry, life: _Life, words: str) -> None:
 async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> AsyncIterator[None]:
     """Accept connections within the block; leaving it stops and drains."""
     app = RegistryApp(registry)
-    async with trio.open_nursery() as nursery:
+    touches = (registry.pulls,)
+    async with flushing(registry.store, touches), trio.open_nursery() as nursery:
         service = Service(app, HotRegistry(registry))
         await nursery.start(serve, service, registry.settings.http, sockets, stop)
         yield

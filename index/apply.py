@@ -27,6 +27,7 @@ from index.changes import (
     PutRecord,
     PutRepository,
     SetTag,
+    Touch,
     Unlink,
     WithinQuota,
 )
@@ -48,6 +49,7 @@ from index.records import (
     Tag,
 )
 from index.repositories import delete_repository, put_repository
+from index.touching import touch_row
 from index.transaction import Transaction
 
 
@@ -351,6 +353,10 @@ class Commit:
     @apply.register
     def _note(self, change: Note) -> None:
         note(self._transaction, change)
+
+    @apply.register
+    def _touch_row(self, change: Touch) -> None:
+        touch_row(self._transaction, change)
 
     # --- images ---
 

@@ -185,6 +185,19 @@ class Note:
     since: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Note the time `at` in a row of "pulled" or of "token", beside the row `owner` that it is of.
+
+    Nothing, if that is gone, or the row was written within an hour: see `index.touching`.
+    """
+
+    table: str
+    key: bytes
+    owner: bytes
+    at: int
+
+
 Change = (
     PutObject
     | PlaceObject
@@ -199,6 +212,7 @@ Change = (
     | DeleteStorage
     | PutRecord
     | MarkDamaged
+    | Touch
     | Note
 )
 

@@ -126,4 +126,5 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     body: tuple[bytes | Slice, ...] = ()
     extend: Extend | None = None
+    pulled: str = ""  # "image@digest" of the manifest that this hands out
     is_lasting: bool = True  # the same request on the same snapshot gets the same; no clock decides

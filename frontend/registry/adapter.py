@@ -97,7 +97,10 @@ class Exchange:
             return await issue(self.registry, request, body, self.client)
         if is_read(route, self.method):
             site = replace(self.registry.site, realm=self.client.realm)
-            return self.registry.store.read(lambda view: answer(request, view, site))
+            response = self.registry.store.read(lambda view: answer(request, view, site))
+            if response.pulled:
+                self.registry.pulls.note(response.pulled)
+            return response
         handler = WRITES[type(route), self.method]
         return await handler(Call(self.registry, request, body), route)
 

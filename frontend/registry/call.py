@@ -21,11 +21,13 @@ from frontend.domain.peer import Proxies
 from frontend.domain.rights import Action, Place, require
 from frontend.domain.tag_rules import rules_for
 from frontend.registry.places import UploadPlaces
+from frontend.registry.pulls import new_pulls
 from frontend.registry.rules import Room, fault_of
 from frontend.registry.site import Site
 from frontend.server.body import Body
 from frontend.server.clients import address_of
 from frontend.settings import Settings
+from frontend.touches import Touches
 from index.changes import Expectation, ImageName, RepositoryRevision
 from index.errors import ExpectationsFailed
 from index.records import Repository
@@ -66,6 +68,7 @@ class Registry:
     stats: Callable[[], Awaitable[Stats]]
     damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)
+    pulls: Touches[str] = field(default_factory=new_pulls)
 
     @property
     def has_many_names(self) -> bool:

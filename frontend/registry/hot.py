@@ -127,7 +127,9 @@ class HotRegistry:
                 refusal = versioned(error_response(error, method=made.method))
                 beginning = begin_head(refusal.status, refusal.headers)
                 status, body = int(refusal.status), refusal.body
-                made = made._replace(status=status, beginning=beginning, body=body)
+                made = made._replace(status=status, beginning=beginning, body=body, pulled="")
+        if made.pulled:
+            self._registry.pulls.note(made.pulled)
         return RegistryRead(made, address, started)
 
     def _look(self, block: bytes, head: Head, route: routes.Route, view: View) -> Answer | None:
@@ -166,7 +168,8 @@ def _encoded(head: Head, response: Response, user: str, until: float) -> Answer:
         _close(response.body)
         raise
     status, body = int(response.status), response.body
-    return Answer(head.method, head.path, user, status, beginning, body, head.is_last, until)
+    about = (head.method, head.path, user, status)
+    return Answer(*about, beginning, body, head.is_last, until, response.pulled)
 
 
 def _close(body: Sequence[bytes | Slice]) -> None:

@@ -63,7 +63,8 @@ def respond_manifest(
     headers = (*named, ("Content-Type", row.media_type), ("Content-Length", str(found.size)))
     if request.method == "HEAD":
         return _head(name, digest, (*headers, *INERT), link, site)
-    return Response(200, (*headers, *INERT), _whole(digest, found, view))
+    body = _whole(digest, found, view)
+    return Response(200, (*headers, *INERT), body, pulled=f"{name}@{digest}")
 
 
 def respond_blob(
