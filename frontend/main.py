@@ -38,6 +38,7 @@ for _name, _room, _words in (  # imported when one of them is asked for
     ("repository", "repositories", "Repositories: where images are pushed to."),
     ("user", "users", "Users: who may sign in."),
     ("grant", "grants", "Grants: who may do what in a repository."),
+    ("package", "packages", "Packages: tags, and manifests that have none."),
     ("token", "tokens", "Access tokens: for programs, in place of a password."),
 ):
     app.command(f"frontend.commands.{_room}:app", name=_name, help=_words)
@@ -49,6 +50,7 @@ app.command(backup)
 app.command(restore)
 app.command(scrub)
 app.command(stats)
+app.command("frontend.commands.searching:search", help="Find images, tags and digests.")
 
 
 @app.command

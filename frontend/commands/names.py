@@ -109,6 +109,29 @@ def scope_text(scope: Mapping[str, Any]) -> str:
     return f"{scope['repository']}:{','.join(scope['actions'])}"
 
 
+def parse_package(text: str) -> dict[str, str]:
+    """A package as the API has it: IMAGE:TAG, or IMAGE@DIGEST.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    image, mark, digest = text.partition("@")
+    if not mark:
+        image, mark, tag = text.rpartition(":")
+        if image and tag and "/" not in tag:
+            return {"image": image, "tag": tag}
+    elif image and digest:
+        return {"image": image, "digest": digest}
+    raise ValueError(f"{text[:100]!r} is no package: IMAGE:TAG or IMAGE@DIGEST")
+
+
+def package_text(item: Mapping[str, Any]) -> str:
+    """What `parse_package` reads, or the image alone."""
+    if item.get("tag"):
+        return f"{item['image']}:{item['tag']}"
+    return f"{item['image']}@{item['digest']}" if item.get("digest") else f"{item['image']}"
+
+
 def call_path(*parts: str) -> str:
     """The path of a call; names in it may hold anything."""
     return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)

@@ -5,6 +5,8 @@ from hypothesis import given, strategies as st
 
 from frontend.commands.names import (
     call_path,
+    package_text,
+    parse_package,
     parse_scope,
     parse_seconds,
     parse_size,
@@ -60,6 +62,17 @@ def test_a_scope_is_shown_as_it_was_written(text):
 def test_what_is_no_scope(text):
     with pytest.raises(ValueError, match="is no scope"):
         parse_scope(text)
+
+
+@pytest.mark.parametrize("text", ["a:v1", "a/b:v1", "a/b@sha256:00", "a@sha256:00"])
+def test_a_package_is_shown_as_it_was_written(text):
+    assert package_text(parse_package(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "a", ":v1", "a:", "@sha256:00", "a@", "a:b/c"])
+def test_what_is_no_package(text):
+    with pytest.raises(ValueError, match="is no package"):
+        parse_package(text)
 
 
 def test_names_of_people_may_hold_anything():

@@ -117,6 +117,21 @@ def test_a_password_is_changed(orlop, name):
     assert orlop.live.stranger.get("/v2/", auth=(name, password)).status_code == 200
 
 
+def test_a_repositorys_settings_change_and_it_goes(orlop, name):
+    repository = f"{name}/team"
+    orlop("storage", "create", name)
+    orlop("repository", "create", repository, "--immutable", "v*", "--quota", "1GiB")
+    orlop("repository", "update", repository, "--public", "--description", "ours", "--mutable")
+    shown = json.loads(orlop("repository", "show", repository, "--json"))
+    orlop.live.push(f"{repository}/app", b"content")
+    orlop("repository", "delete", repository, "--force")
+    orlop("storage", "delete", name)
+
+    assert (shown["visibility"], shown["description"]) == ("public", "ours")
+    assert (shown["immutable_tags"], shown["quota_bytes"]) == ([], 1 << 30)
+    assert name not in orlop("storage", "list")
+
+
 def test_maintenance_goes_every_way_too(orlop):
     assert "collected: " in orlop("gc")
     assert json.loads(orlop("fsck", "--json"))["drift"] == []
