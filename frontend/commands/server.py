@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 from cyclopts import Group, Parameter
 
 from frontend.commands.common import Failure, Misuse, data_directory
-from frontend.commands.passwords import ask_password
 
 URL_VARIABLE: Final = "ORLOP_URL"
 TOKEN_VARIABLE: Final = "ORLOP_TOKEN"  # noqa: S105 - a variable's name
@@ -98,6 +97,8 @@ class Server:
     @cached_property
     def password(self) -> str:
         """That of `login`; asked for once."""
+        from frontend.commands.passwords import ask_password
+
         return os.environ.get(PASSWORD_VARIABLE) or ask_password(f"Password of {self.login}: ")
 
 

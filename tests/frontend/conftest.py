@@ -8,8 +8,11 @@ from hypercorn.config import Config
 
 from cas.local import open_store
 from frontend.app import RegistryApp
+from frontend.commands.server import Server
+from frontend.main import main
 from frontend.settings import Http, Settings
 from tests.frontend.certificates import make_pair
+from tests.frontend.fake_client import FakeClient
 from tests.frontend.live import ADMIN, free_port, running
 from tests.frontend.world import World
 
@@ -98,3 +101,26 @@ def stock(live):
     with httpx.Client(base_url=f"http://{config.bind[0]}", auth=ADMIN, trust_env=False) as client:
         yield client
     live.run(end)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    made = FakeClient()
+    monkeypatch.setattr(Server, "_client", made)
+    return made
+
+
+@pytest.fixture
+def orlop(capsys):
+    """Run a command: its exit code, and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(list(arguments))
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -96,6 +96,19 @@ def test_verbs_speak_to_the_server_of_their_directory(live, here, capsys):
     assert checked == (0, "everything is as it must be\n", "")
 
 
+def test_help_loads_no_room_of_verbs_and_no_way_to_a_server(here):
+    script = "import sys; from frontend import main; main.app(['--help']); print(*sys.modules)"
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = set(done.stdout.split())
+
+    assert "frontend.commands.server" in loaded
+    for name in ("users", "repositories", "tables", "passwords"):
+        assert f"frontend.commands.{name}" not in loaded
+    assert loaded.isdisjoint({"frontend.client", "http.client", "ssl", "trio", "httpx", "msgspec"})
+
+
 @pytest.mark.slow
 def test_help_is_quick(here):
     times = []

@@ -5,6 +5,7 @@ tests/data/openapi/schema-3.1.json   https://spec.openapis.org/oas/3.1/schema/20
 
 import json
 import re
+import secrets
 import tomllib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ SCHEMA = json.loads((ROOT / "tests" / "data" / "openapi" / "schema-3.1.json").re
 PATH = "/api/v1/openapi.json"
 PLACES = {"storage": "local", "name": "images", "username": "admin"}
 NEEDED = {"q": "images"}  # parameters of queries
+SIGN_OUT = ("DELETE", "/api/v1/session")  # only a session can: test_sessions_api.py
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -143,6 +145,65 @@ def test_what_is_answered_to_a_post_is_what_is_described(live, described, path, 
 
     assert answer.status_code == status
     check(described, operations(described)["POST", path], answer)
+
+
+ONE, REPOSITORY = "/api/v1/users/{username}", "/api/v1/repositories/{storage}/{name}"
+GRANT, LIFE = f"{REPOSITORY}/grants/{{username}}", {"username": "lives"}
+OTHER = {"If-Match": '"other"'}
+SCOPES = [{"repository": "life/one", "actions": ["pull"]}]
+OLD, NEW = ({"password": secrets.token_urlsafe(12)} for _ in range(2))
+STEPS = (  # method, path, body, the statuses of calling it so often, query, headers
+    ("POST", "/api/v1/storages", {"name": "life"}, (201, 409)),
+    ("POST", "/api/v1/repositories", {"storage": "life", "name": "one"}, (201, 409)),
+    ("PATCH", REPOSITORY, {"visibility": "public", "immutable_tags": ["v*"]}, (200, 200)),
+    ("PATCH", REPOSITORY, {"kind": "proxy"}, (409,)),
+    ("PATCH", REPOSITORY, {}, (412,), {}, OTHER),
+    ("POST", "/api/v1/users", LIFE | OLD, (201, 409)),
+    ("POST", "/api/v1/users", {"username": "-"} | OLD, (400,)),
+    ("PATCH", ONE, {"disabled": False}, (200,)),
+    ("PATCH", ONE, {"disabled": True}, (412,), {}, OTHER),
+    ("PUT", f"{ONE}/password", NEW, (204,)),
+    ("PUT", GRANT, {"role": "reader"}, (200, 200)),
+    ("GET", GRANT, None, (200,)),
+    ("POST", "/api/v1/tokens", {"name": "t", "scopes": SCOPES} | LIFE, (201,)),
+    ("GET", "/api/v1/tokens", None, (200,), LIFE),
+    ("DELETE", "/api/v1/tokens/{id}", None, (204, 404)),
+    ("POST", "/api/v1/session", LIFE | NEW, (201,)),
+    ("GET", "/api/v1/session", None, (200,)),
+    ("GET", "/api/v1/sessions", None, (200,), LIFE),
+    ("DELETE", "/api/v1/sessions/{id}", None, (204, 404)),
+    ("DELETE", GRANT, None, (204, 404)),
+    ("DELETE", ONE, None, (204, 404)),
+    ("DELETE", "/api/v1/storages/{storage}", None, (409,)),
+    ("DELETE", REPOSITORY, None, (204, 404), {"force": "true"}),
+    ("DELETE", "/api/v1/storages/{storage}", None, (204, 404)),
+)
+
+
+def test_the_life_of_an_account_and_of_a_repository_is_what_is_described(live, described):
+    """Whatever changes something, done and refused, in an order that makes sense."""
+    places = {"storage": "life", "name": "one"} | LIFE
+
+    for method, path, body, statuses, *more in STEPS:
+        query, headers = (*more, {}, {})[:2]
+        for status in statuses:
+            answer = live.client.request(
+                method, path.format_map(places), json=body, params=query, headers=headers
+            )
+            live.client.cookies.clear()
+            assert answer.status_code == status, answer.text
+            check(described, operations(described)[method, path], answer)
+            found = answer.json() if answer.content else {}
+            places["id"] = (found.get("items") or [found])[0].get("id", places.get("id"))
+
+
+def test_nothing_that_changes_something_is_left_out_of_these_tests(described):
+    asked = {(method, path) for method, path, *_ in STEPS}
+    alone = {"/api/v1/gc", "/api/v1/fsck", "/api/v1/scrub", f"{REPOSITORY}/packages"}
+
+    for method, path in operations(described):
+        assert method == "GET" or (method, path) in asked or path in alone or path == SIGN_OUT[1]
+    assert SIGN_OUT in operations(described)
 
 
 def test_the_outcome_of_a_deletion_is_what_is_described(live, described):
