@@ -14,6 +14,7 @@ from tests.frontend.live import ADMIN, PASSWORD
 from tests.frontend.people import person
 from tests.frontend.terminal import Terminal
 
+INDEX = "application/vnd.oci.image.index.v1+json"
 ROOT = Path(__file__).parents[2]
 
 
@@ -130,6 +131,29 @@ def test_a_repositorys_settings_change_and_it_goes(orlop, name):
     assert (shown["visibility"], shown["description"]) == ("public", "ours")
     assert (shown["immutable_tags"], shown["quota_bytes"]) == ([], 1 << 30)
     assert name not in orlop("storage", "list")
+
+
+def test_packages_are_listed_found_and_deleted(orlop, name):
+    repository = f"local/{name}"
+    orlop("repository", "create", repository)
+    content = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []})
+    path = f"/v2/{repository}/app/web/manifests"
+    for tag in ("v1", "v2"):
+        answer = orlop.live.client.put(
+            f"{path}/{tag}", content=content, headers={"Content-Type": INDEX}
+        )
+        assert answer.status_code == 201, answer.text
+
+    newest = orlop("package", "list", repository, "--reverse", "--query", "WEB")
+    found = json.loads(orlop("search", name, "tag:v1", "--json"))
+    deleted = orlop("package", "delete", repository, "app/web:v1")
+    left = orlop("package", "list", repository, "--image", "app/web")
+
+    assert [line.partition("\t")[0] for line in newest.splitlines()] == ["app/web:v2", "app/web:v1"]
+    assert [(each["kind"], each["tag"]) for each in found] == [("tag", "v1")]
+    assert deleted == "deleted app/web:v1\n"
+    assert left.startswith("app/web:v2\tsha256:")
+    assert len(left.splitlines()) == 1
 
 
 def test_maintenance_goes_every_way_too(orlop):
