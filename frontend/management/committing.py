@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from frontend.access.standing import expect
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import Unauthorized
 from frontend.management.routing import Asked
 from frontend.registry.call import CHANGED, Registry
@@ -13,10 +14,11 @@ from index.errors import ExpectationsFailed
 async def commit(
     registry: Registry,
     asked: Asked,
+    deed: Deed,
     changes: Sequence[Change],
     expectations: Sequence[Expectation] = (),
 ) -> None:
-    """Apply all `changes`, or none.
+    """Apply all `changes`, or none, and tell the journal of the `deed` that they are.
 
     Raises:
         ExpectationsFailed: those of `expectations` that did not hold.
@@ -25,7 +27,8 @@ async def commit(
     """
     who = expect(asked.principal.evidence)
     try:
-        await registry.store.commit(changes, (*expectations, *who))
+        note = registry.note(asked.principal, asked.client.address, deed)
+        await registry.store.commit([*changes, note], (*expectations, *who))
     except ExpectationsFailed as error:
         if any(failed in who for failed in error.failed):
             raise Unauthorized(CHANGED) from None

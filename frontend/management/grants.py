@@ -7,6 +7,7 @@ import msgspec
 from cas.verbs import View
 from frontend.access.grants import iter_grants, put_grant
 from frontend.access.users import TABLE, find_row, fold
+from frontend.domain.deeds import Deed
 from frontend.domain.rights import Role
 from frontend.management.committing import commit
 from frontend.management.problems import Conflict, NotFound
@@ -132,10 +133,13 @@ class Grants:
     async def _commit(
         self, asked: Asked, record: Repository, role: str | None, *more: RecordIs
     ) -> None:
-        changes = put_grant(record.id, fold(asked.place["username"]), role)
+        user, name = fold(asked.place["username"]), asked.repository
+        changes = put_grant(record.id, user, role)
+        detail = {"user": user} if role is None else {"user": user, "role": role}
+        deed = Deed("grant.delete" if role is None else "grant.set", name, name, detail)
         current = RepositoryRevision(asked.repository, record.revision)
         try:
-            await commit(self._registry, asked, changes, (current, *more))
+            await commit(self._registry, asked, deed, changes, (current, *more))
         except ExpectationsFailed:
             raise Conflict("the user or the repository was changed meanwhile: try again") from None
 

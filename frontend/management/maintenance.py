@@ -22,7 +22,9 @@ from cas.verbs import (
     Told,
     View,
 )
+from frontend.domain.deeds import Deed
 from frontend.errors import KNOWN_ERRORS
+from frontend.management.committing import commit
 from frontend.management.problems import Ending, problem_response
 from frontend.management.replies import time_text
 from frontend.management.routing import STREAM, Admin, Asked, Reply, Route
@@ -76,6 +78,7 @@ class Maintenance:
     """The handlers."""
 
     def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._store = registry.store
         self._damaged = registry.damaged
         self._health = registry.health
@@ -146,7 +149,10 @@ class Maintenance:
 
         A run under way is waited for. It goes on to its end also when the client leaves.
         """
-        return await _answer(asked, self._store.maintain(Collect(is_dry=asked.body.dry_run)))
+        is_dry = asked.body.dry_run
+        if not is_dry:
+            await commit(self._registry, asked, Deed("gc.run"), ())
+        return await _answer(asked, self._store.maintain(Collect(is_dry=is_dry)))
 
     async def show_scrubs(self, _: Asked) -> Reply:
         """Show the last ones, and what is damaged."""
@@ -160,6 +166,7 @@ class Maintenance:
         It goes on to its end also when the client leaves, without rests once somebody else asks;
         but not when the server is to end.
         """
+        await commit(self._registry, asked, Deed("scrub.run"), ())
         task = Scrub(bytes_per_second=asked.body.bytes_per_second)
         return await _answer(asked, self._while_serving(self._store.maintain(task)))
 

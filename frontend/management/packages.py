@@ -9,6 +9,7 @@ import trio
 
 from cas.digest import Digest
 from cas.errors import DigestInvalid
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import FrontendFault
 from frontend.domain.names import parse_name, parse_tag
 from frontend.domain.tag_rules import rules_for
@@ -119,7 +120,8 @@ class Packages:
         try:
             change, expectations = _deletion(asked.repository, package)
             rules = rules_for(record, asked.repository, [change])
-            await commit(self._registry, asked, [change], [*expectations, *rules, current])
+            deed = Deed("package.delete", _target(asked.repository, package), asked.repository)
+            await commit(self._registry, asked, deed, [change], [*expectations, *rules, current])
         except (FrontendFault, DigestInvalid, ValueError) as error:
             return "rejected", str(error)
         except TargetMissing:
@@ -137,6 +139,12 @@ class Packages:
         if any(isinstance(each, RepositoryRevision) for each in failed):
             return "rejected", "the repository's settings were changed meanwhile: try again"
         return "rejected", str(self._store.read(partial(fault_of, failed=failed)))
+
+
+def _target(repository: str, package: Package) -> str:
+    """A package that was parsed."""
+    reference = f":{package.tag}" if package.digest is None else f"@{package.digest}"
+    return f"{repository}/{package.image}{reference}"
 
 
 def _deletion(repository: str, package: Package) -> tuple[Change, Sequence[Expectation]]:

@@ -12,12 +12,14 @@ import msgspec
 
 from cas.verbs import View
 from frontend.access.standing import iter_visible
+from frontend.domain.deeds import Deed
 from frontend.domain.message import Principal
 from frontend.domain.names import parse_repository
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, has_not_changed, require_match
 from frontend.management.problems import Conflict, NotFound
 from frontend.management.repository_shapes import (
+    DEFAULTS,
     NewRepository,
     RepositoryChange,
     RepositoryPage,
@@ -139,8 +141,10 @@ class Repositories:
         parse_repository(name)
         expectations = (StorageExists(wanted.storage), RepositoryAbsent(name))
         try:
-            changes = [PutRepository(name, wanted.record())]
-            await commit(self._registry, asked, changes, expectations)
+            record = wanted.record()
+            deed = Deed("repository.create", name, name, _told(record, Repository()))
+            put = PutRepository(name, record)
+            await commit(self._registry, asked, deed, [put], expectations)
         except ExpectationsFailed as error:
             if expectations[0] in error.failed:
                 raise NotFound(f"there is no storage {wanted.storage}") from None
@@ -175,7 +179,9 @@ class Repositories:
                 return self._shown(name)
             current = RepositoryRevision(name, record.revision)
             try:
-                await commit(self._registry, asked, [PutRepository(name, changed)], [current])
+                deed = Deed("repository.update", name, name, _told(changed, record))
+                put = PutRepository(name, changed)
+                await commit(self._registry, asked, deed, [put], [current])
             except ExpectationsFailed:
                 continue
             return self._shown(name)
@@ -195,7 +201,8 @@ class Repositories:
             require_match(asked, record.encode())
             current = RepositoryRevision(name, record.revision)
             try:
-                await commit(self._registry, asked, [DeleteRepository(name)], [*empty, current])
+                deed, gone = Deed("repository.delete", name), DeleteRepository(name)
+                await commit(self._registry, asked, deed, [gone], [*empty, current])
             except ExpectationsFailed as error:
                 if current not in error.failed:
                     raise Conflict(f"repository {name} holds images: use ?force=true") from None
@@ -212,6 +219,15 @@ class Repositories:
         if found is None:
             raise NotFound(f"no repository {name[:200]} that you may use")
         return found
+
+
+def _told(record: Repository, before: Repository) -> dict[str, str | int]:
+    """The settings that differ, for the journal."""
+    return {
+        name: value if isinstance(value, str | int) else " ".join(value)
+        for name in DEFAULTS
+        if (value := getattr(record, name)) != getattr(before, name)
+    }
 
 
 def _look(view: View, name: str) -> tuple[Repository, Usage] | None:

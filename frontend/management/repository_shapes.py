@@ -66,7 +66,7 @@ class RepositoryChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
             PatternsInvalid
         """
         wanted = {
-            name: _DEFAULTS[name] if value is None else value
+            name: DEFAULTS[name] if value is None else value
             for name in self.__struct_fields__
             if (value := getattr(self, name)) is not UNSET
         }
@@ -81,7 +81,7 @@ class RepositoryChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
         return changed
 
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "kind": "hosted",
     "visibility": "private",
     "description": "",

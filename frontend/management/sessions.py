@@ -11,6 +11,7 @@ from frontend.access.accounts import of_account
 from frontend.access.sessions import COOKIE, Session, drop_session, iter_sessions, new_session
 from frontend.access.standing import expect
 from frontend.access.users import fold
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import CsrfFailed, Unauthorized
 from frontend.domain.message import Realm
 from frontend.domain.origin import is_own_origin
@@ -162,11 +163,13 @@ class Sessions:
             address=asked.client.address,
             agent=asked.headers.get("user-agent", "")[:_AGENT],
         )
-        _, cookie, changes = new_session(row)
+        session_id, cookie, changes = new_session(row)
         old = self._store.read(partial(_old_ones, user=principal.name, now=now))
         drops = [drop for each in old for drop in drop_session(*each)]
         try:
-            await self._store.commit([*drops, *changes], expect(principal.evidence))
+            deed = Deed("login", detail={"session": session_id})
+            note = self._registry.note(principal, asked.client.address, deed)
+            await self._store.commit([*drops, *changes, note], expect(principal.evidence))
         except ExpectationsFailed:
             raise Unauthorized(CHANGED) from None
         value = Signed(
@@ -223,10 +226,12 @@ class Sessions:
         return Reply()
 
     async def _end(self, asked: Asked, session_id: str, row: bytes) -> None:
-        changes = drop_session(session_id, Session.decode(row))
+        session = Session.decode(row)
+        changes = drop_session(session_id, session)
         expected = RecordIs(sessions.TABLE, sessions.row_key(session_id), row)
+        deed = Deed("session.delete", session.user, detail={"session": session_id})
         try:
-            await commit(self._registry, asked, changes, [expected])
+            await commit(self._registry, asked, deed, changes, [expected])
         except ExpectationsFailed:
             raise NotFound(f"there is no session {session_id[:40]} of yours") from None
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import NameInvalid
 from frontend.domain.names import is_component
 from frontend.management.committing import commit
@@ -101,7 +102,8 @@ class Storages:
         if not is_component(name):
             raise NameInvalid(name)
         try:
-            await commit(self._registry, asked, [CreateStorage(name)], [StorageAbsent(name)])
+            deed, absent = Deed("storage.create", name), StorageAbsent(name)
+            await commit(self._registry, asked, deed, [CreateStorage(name)], [absent])
         except ExpectationsFailed:
             raise Conflict(f"storage {name} exists") from None
         return Reply(StorageShown(name, time_text(self._registry.site.now())))
@@ -127,7 +129,8 @@ class Storages:
         name = asked.place["storage"]
         expectations = (StorageExists(name), StorageEmpty(name))
         try:
-            await commit(self._registry, asked, [DeleteStorage(name)], expectations)
+            deed = Deed("storage.delete", name)
+            await commit(self._registry, asked, deed, [DeleteStorage(name)], expectations)
         except ExpectationsFailed as error:
             if expectations[0] in error.failed:
                 raise NotFound(f"there is no storage {name[:200]}") from None

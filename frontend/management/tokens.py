@@ -10,6 +10,7 @@ from cas.verbs import View
 from frontend.access import tokens
 from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, last_used, new_token
 from frontend.access.users import TABLE, User, find_row, fold
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import RequestInvalid
 from frontend.domain.names import is_component
 from frontend.management.committing import commit
@@ -157,7 +158,8 @@ class Tokens:
         token_id, secret, changes = new_token(token)
         try:
             is_same = RecordIs(TABLE, name.encode(), row)
-            await commit(self._registry, asked, changes, [is_same])
+            deed = Deed("token.create", name, detail={"token": token_id, "name": wanted.name})
+            await commit(self._registry, asked, deed, changes, [is_same])
         except ExpectationsFailed:
             raise Conflict(f"user {name} was changed meanwhile: try again") from None
         shown = msgspec.structs.asdict(_shown(token_id, token, 0))
@@ -178,8 +180,10 @@ class Tokens:
         if token is None or not (may or principal.is_administrator):
             raise NotFound(f"there is no token {token_id[:40]} of yours")
         expected = RecordIs(tokens.TABLE, tokens.row_key(token_id), row)
+        detail = {"token": token_id, "name": token.name}
+        deed, gone = Deed("token.delete", token.user, detail=detail), drop_token(token_id, token)
         try:
-            await commit(self._registry, asked, drop_token(token_id, token), [expected])
+            await commit(self._registry, asked, deed, gone, [expected])
         except ExpectationsFailed:
             raise NotFound(f"there is no token {token_id[:40]} of yours") from None
         return Reply()

@@ -1,6 +1,7 @@
 """Users: accounts, their roles and their passwords."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -21,6 +22,7 @@ from frontend.access.users import (
     put,
 )
 from frontend.bootstrap import PASSWORD_FILE
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import RequestInvalid
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, require_match
@@ -174,7 +176,8 @@ class Users:
         user = new_user(encoded, asked.body.role, self._registry.site.now())
         try:
             change, absent = put(name, user), RecordIs(TABLE, name.encode(), None)
-            await commit(self._registry, asked, [change], [absent])
+            deed = Deed("user.create", name, detail={"role": user.role})
+            await commit(self._registry, asked, deed, [change], [absent])
         except ExpectationsFailed:
             raise Conflict(f"user {name} exists") from None
         return Reply(shown(name, user), (etag_header(user.encode()),))
@@ -195,7 +198,8 @@ class Users:
             NotFound, Outdated
             Conflict: he is the last administrator.
         """
-        name, user = await self._commit(asked, partial(_plan_patch, patch=asked.body))
+        deed, plan = _changed(asked.body), partial(_plan_patch, patch=asked.body)
+        name, user = await self._commit(asked, deed, plan)
         return Reply(shown(name, user), (etag_header(user.encode()),))
 
     async def delete(self, asked: Asked) -> Reply:
@@ -204,7 +208,7 @@ class Users:
         Raises:
             As `change`.
         """
-        await self._commit(asked, plan_removal)
+        await self._commit(asked, Deed("user.delete"), plan_removal)
         return Reply()
 
     async def set_password(self, asked: Asked) -> Reply:
@@ -223,7 +227,8 @@ class Users:
             ):
                 raise Forbidden("the current password is another one")
         encoded = await authenticator.hash_password(body.password)
-        await self._commit(asked, partial(plan_password, encoded=encoded, via=asked.principal.via))
+        plan = partial(plan_password, encoded=encoded, via=asked.principal.via)
+        await self._commit(asked, Deed("user.password"), plan)
         if name == ADMIN:  # what the first start wrote down is worth nothing any more
             file = Path(self._registry.settings.storage.data) / PASSWORD_FILE
             file.unlink(missing_ok=True)
@@ -236,13 +241,14 @@ class Users:
             raise NotFound(f"there is no user {name[:80]}")
         return name, row
 
-    async def _commit(self, asked: Asked, plan: Planner) -> tuple[str, User]:
+    async def _commit(self, asked: Asked, deed: Deed, plan: Planner) -> tuple[str, User]:
         """Plan on what there is, and commit; once more when it changed meanwhile."""
         for _ in range(ATTEMPTS):
             name, row = self._find(asked)
             require_match(asked, row)
             try:
-                await self._attempt(asked, partial(plan, name=name, row=row))
+                told = replace(deed, target=name)
+                await self._attempt(asked, told, partial(plan, name=name, row=row))
             except LastAdmin:
                 raise Conflict(f"{name} is the last administrator: make another first") from None
             except ExpectationsFailed:
@@ -250,9 +256,9 @@ class Users:
             return name, User.decode(self._store.read(partial(find_row, name=name)) or row)
         raise Conflict(f"user {asked.place['username'][:80]} is being changed by others: try again")
 
-    async def _attempt(self, asked: Asked, plan: Callable[[View], Plan]) -> None:
+    async def _attempt(self, asked: Asked, deed: Deed, plan: Callable[[View], Plan]) -> None:
         changes, expectations = self._store.read(plan)
-        await commit(self._registry, asked, changes, expectations)
+        await commit(self._registry, asked, deed, changes, expectations)
 
 
 def shown(name: str, user: User) -> UserShown:
@@ -263,6 +269,15 @@ def shown(name: str, user: User) -> UserShown:
         disabled=user.is_disabled,
         created_at=time_text(user.created_at) if user.created_at else None,
     )
+
+
+def _changed(patch: UserPatch) -> Deed:
+    detail: dict[str, str | int] = {}
+    if patch.role is not msgspec.UNSET:
+        detail["role"] = patch.role
+    if patch.disabled is not msgspec.UNSET:
+        detail["disabled"] = int(patch.disabled)
+    return Deed("user.update", detail=detail)
 
 
 def _plan_patch(view: View, name: str, row: bytes, patch: UserPatch) -> Plan:

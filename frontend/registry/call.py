@@ -14,6 +14,7 @@ from frontend.access.credentials import Authenticator
 from frontend.access.limits import Limits
 from frontend.access.signing import Signer
 from frontend.access.standing import expect, find_place
+from frontend.domain.deeds import Deed, entry_of
 from frontend.domain.faults import CsrfFailed, NameUnknown, Unauthorized, Unsupported
 from frontend.domain.message import Client, Principal, Realm, Request
 from frontend.domain.paging import parse_query
@@ -28,10 +29,11 @@ from frontend.server.body import Body
 from frontend.server.clients import address_of
 from frontend.settings import Settings
 from frontend.touches import Touches
-from index.changes import Expectation, ImageName, RepositoryRevision
+from index.changes import Expectation, ImageName, Note, RepositoryRevision
 from index.errors import ExpectationsFailed
-from index.records import Repository
+from index.records import Entry, Repository
 
+_DAY_MS: Final = 86_400_000
 CHANGED: Final = "what you logged in with was changed meanwhile: log in again"
 
 
@@ -109,6 +111,16 @@ class Registry:
             raise
         self.limits.check_rate(principal.name, address)
         return principal
+
+    def note(self, principal: Principal, address: str, deed: Deed) -> Note:
+        """The change that tells the journal of a deed: for the commit that does it."""
+        return self.noted(entry_of(deed, principal, address, self.site.now_ms()), deed.repository)
+
+    def noted(self, entry: Entry, repository: str = "") -> Note:
+        """The change that appends an entry, within the bounds of the configuration."""
+        bounds = self.settings.journal
+        since = entry.at - round(bounds.max_age_days * _DAY_MS)
+        return Note(entry, repository, bounds.max_rows, max(0, since))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,10 @@ class Call:
             else:
                 return
         raise NameUnknown(str(image))
+
+    def note(self, deed: Deed) -> Note:
+        """The change that tells the journal of a deed: for the commit that does it."""
+        return self.registry.note(self.request.principal, self.request.address, deed)
 
     def room(self, record: Repository, image: ImageName, digest: Digest | None = None) -> Room:
         """What the repository, with the settings that were read, may still take."""

@@ -14,6 +14,7 @@ from cas.digest import Digest
 from cas.errors import DigestMismatch
 from cas.verbs import StoreChange, View
 from frontend.domain.conditions import tag_expectations
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import (
     FrontendFault,
     ImageBlobUnknown,
@@ -76,7 +77,8 @@ async def _put_manifest(call: Call, route: Manifest) -> Response:
         expectations += _conditions(call, route.name, tag)
     changes = _changes(call, route.name, (digest, content, parsed), tags)
     try:
-        await call.commit("push", route.name, changes, expectations)
+        note = call.note(_pushed(route, digest, len(content), tags))
+        await call.commit("push", route.name, [*changes, note], expectations)
     except ExpectationsFailed as error:
         raise _push_fault(route.name, error.failed) from None
     return _created(route, digest, parsed, tags)
@@ -233,9 +235,32 @@ async def _delete(
     expectations: Sequence[Expectation],
 ) -> None:
     try:
-        await call.commit("delete", route.name, changes, expectations)
+        note = call.note(_deletion(route))
+        await call.commit("delete", route.name, [*changes, note], expectations)
     except ExpectationsFailed as error:
         raise _delete_fault(route, error.failed) from None
+
+
+def _pushed(route: Manifest, digest: Digest, size: int, tags: Sequence[str]) -> Deed:
+    """What the journal is told of a push; `size` is the manifest's own."""
+    target = _target(route.name, route.reference)
+    detail: dict[str, str | int] = {"digest": str(digest), "size": size}
+    if tags and not isinstance(route.reference, str):
+        detail["tags"] = " ".join(tags)
+    return Deed("manifest.push", target, route.name.repository, detail)
+
+
+def _deletion(route: Manifest | Blob) -> Deed:
+    repository = route.name.repository
+    if isinstance(route, Blob):
+        return Deed("blob.delete", _target(route.name, route.digest), repository)
+    is_tag = isinstance(route.reference, str)
+    target = _target(route.name, route.reference)
+    return Deed("tag.delete" if is_tag else "manifest.delete", target, repository)
+
+
+def _target(image: ImageName, reference: Digest | str) -> str:
+    return f"{image}:{reference}" if isinstance(reference, str) else f"{image}@{reference}"
 
 
 def _delete_fault(route: Manifest | Blob, failed: Sequence[Expectation]) -> FrontendFault:
