@@ -19,6 +19,7 @@ from frontend.bootstrap import prepare
 from frontend.domain.message import Realm
 from frontend.domain.peer import Proxies
 from frontend.greeting import greeting, public_url
+from frontend.registry import diary
 from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
 from frontend.registry.places import UploadPlaces
@@ -114,8 +115,8 @@ async def _serve(registry: Registry, life: _Life, words: str) -> None:
 async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> AsyncIterator[None]:
     """Accept connections within the block; leaving it stops and drains."""
     app = RegistryApp(registry)
-    touches = (registry.pulls,)
-    async with flushing(registry.store, touches), trio.open_nursery() as nursery:
+    gathered = flushing(registry.store, (registry.pulls,))
+    async with gathered, diary.keeping(registry), trio.open_nursery() as nursery:
         service = Service(app, HotRegistry(registry))
         await nursery.start(serve, service, registry.settings.http, sockets, stop)
         yield

@@ -55,6 +55,7 @@ class Authenticator:
         self._signer = signer
         self._clock = clock  # seconds since 1970
         self._passwords = Passwords(limits)
+        self._logins = limits.logins
         self._proven = Proven()
 
     def recall(self, credentials: str, view: View) -> Proof | None:
@@ -136,12 +137,15 @@ class Authenticator:
         if pair is None:
             raise Unauthorized(_WRONG, scope)
         if is_access_token(pair[1]):
-            return self._access(credentials, pair[1], scope, _WRONG)
+            principal = self._access(credentials, pair[1], scope, _WRONG)
+            self._logins.succeed(principal, address)
+            return principal
         name, password = fold(pair[0]), pair[1]
         found = await self._verify(name, password, address)
         if found is None:
             raise Unauthorized(_WRONG, scope)
         principal, user = found
+        self._logins.succeed(principal, address)
         left = self._passwords.seconds_left(name, user.hash, password)
         self._proven.note(credentials, principal, left)
         return principal
@@ -154,6 +158,7 @@ class Authenticator:
         encoded = None if found is None else found[1].hash
         is_right = await self._passwords.verify(name, encoded, password, address)
         if found is None or not is_right:
+            self._logins.fail(name, address)
             return None
         # It took its time: what was proven must be so still.
         is_current = self._store.read(partial(holds, evidence=found[0].evidence))

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from frontend.access.logins import Logins
 from frontend.access.tallies import (
     KNOWN,
     ROW,
@@ -41,7 +42,8 @@ class Limits:
         count = settings.requests_per_second
         self._rate = Rate.of(count, 1, settings.burst) if count else None
         self._requests = _Requests(tallies)
-        self._logins = _Logins(tallies, settings) if settings.failed_logins else None
+        self._passwords = _Passwords(tallies, settings) if settings.failed_logins else None
+        self.logins = Logins()  # for the journal
 
     @classmethod
     def private(cls, settings: Settings, clock: Clock = time.monotonic_ns) -> "Limits":
@@ -73,9 +75,13 @@ class Limits:
         Raises:
             TooManyRequests: not to be tried now, and not counted.
         """
-        if self._logins is None:
+        if self._passwords is None:
             return Attempt(None, ())
-        return self._logins.begin(account, network_of(address), self._clock())
+        try:
+            return self._passwords.begin(account, network_of(address), self._clock())
+        except TooManyRequests:
+            self.logins.refuse(account, address)
+            raise
 
 
 class Attempt:
@@ -84,14 +90,14 @@ class Attempt:
     If its client leaves, it stays so: else one could have any number of passwords hashed.
     """
 
-    def __init__(self, logins: "_Logins | None", names: tuple[int, ...]) -> None:
-        self._logins = logins
+    def __init__(self, passwords: "_Passwords | None", names: tuple[int, ...]) -> None:
+        self._passwords = passwords
         self._names = names
 
     def succeed(self) -> None:
         """The password is right: this one did not fail, and the caller is known from now on."""
-        if self._logins is not None:
-            self._logins.succeed(self._names)
+        if self._passwords is not None:
+            self._passwords.succeed(self._names)
 
 
 class _Requests:
@@ -124,7 +130,7 @@ class _Requests:
         return words, number % ROW, ROW + (number >> 32) % ROW
 
 
-class _Logins:
+class _Passwords:
     """Counts of failed logins, with the hashed names of what they are of."""
 
     def __init__(self, tallies: Tallies, settings: Settings) -> None:

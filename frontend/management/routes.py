@@ -13,6 +13,7 @@ from cas.stats import RepositoryStats
 from frontend.management.described import Described
 from frontend.management.grants import Grants
 from frontend.management.lists import Lists
+from frontend.management.journal import Journal
 from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
@@ -57,6 +58,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
     """All routes, of everything that has some."""
     own = Server(registry).routes()
     rooms = (
+        Journal,
         Sessions,
         Users,
         Tokens,

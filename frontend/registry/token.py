@@ -71,6 +71,7 @@ async def _issue_by_form(registry: Registry, request: Request, body: Body) -> Re
         case "password":
             prove = partial(_by_password, registry, fields, request.address)
             principal = await registry.counted(request.address, prove)
+            registry.limits.logins.succeed(principal, request.address)
             is_offline = first(fields, "access_type") == "offline"
             refresh = await _refresh(registry, principal, fields) if is_offline else ""
         case "refresh_token":

@@ -49,6 +49,7 @@ ROWS = {
     f"GET {R}/grants/<username>": MANAGE,
     f"PUT {R}/grants/<username>": MANAGE,
     f"DELETE {R}/grants/<username>": MANAGE,
+    "GET /api/v1/journal": ADMIN,  # for a repository, its administrators: test_wire_journal
     "GET /api/v1/stats": ADMIN,
     "POST /api/v1/fsck": ADMIN,
     "GET /api/v1/gc": ADMIN,
