@@ -12,8 +12,8 @@ import msgspec
 from cas.stats import RepositoryStats
 from frontend.management.described import Described
 from frontend.management.grants import Grants
-from frontend.management.lists import Lists
 from frontend.management.journal import Journal
+from frontend.management.lists import Lists
 from frontend.management.maintenance import Maintenance
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
