@@ -122,13 +122,24 @@ def _parameters(route: Route, query: Json) -> Iterator[Json]:
         yield {"name": name, "in": "query", "required": name in needed, "schema": schema}
     if route.takes_if_match:
         words = "The `ETag` of what is to be changed: if it is another by now, the answer is 412."
-        yield {
-            "name": "If-Match",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string"},
-            "description": words,
-        }
+        yield _header("If-Match", words)
+    if _is_conditional(route):
+        yield _header("If-None-Match", "The `ETag` of what is known: the answer to that is 304.")
+
+
+def _header(name: str, words: str) -> Json:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": words,
+    }
+
+
+def _is_conditional(route: Route) -> bool:
+    """Whether who has the answer already may be told just that."""
+    return route.has_etag and route.method == "GET"
 
 
 def _security(route: Route) -> list[Json]:
@@ -159,6 +170,8 @@ def _responses(route: Route, schemas: Mapping[Any, Json]) -> Json:
         if route.has_etag:
             answer["headers"] = _TAG
         made[str(status)] = answer
+    if _is_conditional(route):
+        made["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase, "headers": _TAG}
     problem = {PROBLEM: {"schema": schemas[Problem]}}
     for status in _refusals(route):
         phrase = HTTPStatus(status).phrase

@@ -25,7 +25,7 @@ from frontend.bootstrap import PASSWORD_FILE
 from frontend.domain.deeds import Deed
 from frontend.domain.faults import RequestInvalid
 from frontend.management.committing import commit
-from frontend.management.etags import etag_header, require_match
+from frontend.management.etags import etag_header, has_not_changed, require_match
 from frontend.management.problems import Conflict, Forbidden, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import Admin, Asked, Own, Paging, Reply, Route, page_of
@@ -189,6 +189,8 @@ class Users:
             NotFound
         """
         name, row = self._find(asked)
+        if has_not_changed(asked, row):
+            return Reply(headers=(etag_header(row),), status=304)
         return Reply(shown(name, User.decode(row)), (etag_header(row),))
 
     async def change(self, asked: Asked) -> Reply:

@@ -279,6 +279,21 @@ def test_who_must_name_a_revision_is_told_how():
     assert "412" in said["responses"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/repositories/{storage}/{name}", "/api/v1/users/{username}"]
+)
+def test_who_has_an_answer_already_can_say_so(live, described, path):
+    said = operations(described)["GET", path]
+    have = live.client.get(path.format_map(PLACES)).headers["ETag"]
+
+    answer = live.client.get(path.format_map(PLACES), headers={"If-None-Match": have})
+
+    assert answer.status_code == 304
+    check(described, said, answer)
+    assert "If-None-Match" in [each["name"] for each in said["parameters"]]
+    assert "304" not in one(has_etag=True, answer=Body, status=200)["responses"]
+
+
 def test_an_answer_without_a_body_has_none():
     assert "content" not in one()["responses"]["204"]
 
