@@ -15,6 +15,7 @@ from index.changes import (
     ImageName,
     Link,
     Linked,
+    Note,
     PutManifest,
     PutObject,
     RepositoryAbsent,
@@ -23,7 +24,8 @@ from index.changes import (
     TagIs,
 )
 from index.errors import ExpectationsFailed, TargetMissing
-from index.records import Manifest
+from index.journal import iter_entries
+from index.records import Entry, Manifest
 from tests.cas.pushing import (
     IMAGE,
     OTHER,
@@ -239,3 +241,25 @@ async def test_maintenance_tells_progress_and_ends_with_its_report(store):
     assert all(isinstance(each, Progress) for each in told[:-1])
     assert told[-1].checked["objects"] == 1
     assert told[-1].drift == []
+
+
+async def test_the_journal_tells_of_what_was_committed_and_of_nothing_else(store):
+    """Commits that fail beside others, in one transaction with them, leave no entry."""
+
+    async def commit(number):
+        note = Note(Entry(at=1, action="test", target=str(number)), REPOSITORY)
+        failing = [RepositoryAbsent(REPOSITORY)] if number % 2 else []
+        tag = [SetTag(IMAGE, "v1", DIGEST.key)] if number % 3 == 0 else []  # of what is not linked
+        try:
+            await store.commit([note, *tag], failing)
+        except (ExpectationsFailed, TargetMissing):
+            return
+        done.append(str(number))
+
+    done = []
+    async with trio.open_nursery() as nursery:
+        for number in range(12):
+            nursery.start_soon(commit, number)
+
+    told = store.read(lambda view: [entry.target for _, entry in iter_entries(view)])
+    assert sorted(told) == sorted(done) == ["10", "2", "4", "8"]
