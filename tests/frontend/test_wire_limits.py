@@ -21,10 +21,15 @@ def rated(tmp_path):
         yield live
 
 
+# With a name of its own the connection answers by itself, without one the application does.
+NAMES = pytest.mark.parametrize("name", ["", "http://orlop.test"])
+
+
 @pytest.fixture
-def behind(tmp_path):
+def behind(tmp_path, name):
     """Behind a proxy on this machine."""
-    with running(tmp_path, settings_of(tmp_path, trusted_proxies=("127.0.0.0/8",))) as live:
+    proxied = settings_of(tmp_path, trusted_proxies=("127.0.0.0/8",), public_url=name)
+    with running(tmp_path, proxied) as live:
         yield live
 
 
@@ -93,6 +98,7 @@ def test_health_is_not_counted(rated):
     assert statuses(rated.stranger, "/healthz", 10) == [200] * 10
 
 
+@NAMES
 def test_strangers_behind_a_proxy_are_counted_each_by_itself(behind):
     for number in range(3):
         said = {"X-Forwarded-For": f"203.0.113.9, 198.51.100.{number}"}
@@ -103,8 +109,10 @@ def test_strangers_behind_a_proxy_are_counted_each_by_itself(behind):
     assert statuses(behind.stranger, "/v2/") == [401, 401, 401, 429]
 
 
-def test_the_same_bytes_from_elsewhere_are_not_believed(tmp_path):
-    with running(tmp_path, settings_of(tmp_path, trusted_proxies=("192.0.2.0/24",))) as live:
+@NAMES
+def test_what_comes_from_elsewhere_is_not_believed(tmp_path, name):
+    elsewhere = settings_of(tmp_path, trusted_proxies=("192.0.2.0/24",), public_url=name)
+    with running(tmp_path, elsewhere) as live:
         for number in range(3):
             said = {"X-Forwarded-For": f"198.51.100.{number}"}
             found = statuses(live.stranger, "/v2/", headers=said)
@@ -210,8 +218,10 @@ def test_a_forged_token_is_no_guess_at_an_account(guessed):
     assert guesses(guessed, "/v2/", count=1) == [401]
 
 
-def test_behind_a_proxy_each_client_is_counted_by_itself(tmp_path):
-    with running(tmp_path, settings_of(tmp_path, GUESSED, trusted_proxies=("127.0.0.1",))) as live:
+@NAMES
+def test_behind_a_proxy_each_client_is_counted_by_itself(tmp_path, name):
+    proxied = settings_of(tmp_path, GUESSED, trusted_proxies=("127.0.0.1",), public_url=name)
+    with running(tmp_path, proxied) as live:
         for number in range(3):
             said = {"X-Forwarded-For": f"198.51.100.{number}"}
             assert guesses(live, "/v2/", headers=said) == [401, 401, 401, 429]
