@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from frontend.access.standing import find_place
@@ -43,16 +44,29 @@ class Door:
             werkzeug's HTTPException: there is no such path or method.
             Unauthorized, TooManyRequests, Forbidden, NotFound
         """
-        name, place = self._match(scope["path"], scope["method"])
+        try:
+            name, place = self._match(scope["path"], scope["method"])
+        except HTTPException:
+            self._count(scope, client)
+            raise
         route = self._routes[name]
         principal = ANONYMOUS
         if not isinstance(route.access, Anybody):
             principal = await self._identify(scope, headers, client)
             evidence = self._require(route.access, principal, place)
             principal = replace(principal, evidence=(*principal.evidence, *evidence))
-        elif route.path.startswith("/api/"):
-            self._registry.limits.check_rate("", client.address)
+        else:
+            self._count(scope, client)
         return Admitted(principal, route, headers, client)
+
+    def _count(self, scope: Mapping[str, Any], client: Client) -> None:
+        """Count a request of which nobody asks who sends it. Health is free, and so is our socket.
+
+        Raises:
+            TooManyRequests
+        """
+        if scope["path"].startswith("/api/") and not scope.get("state", {}).get(LOCAL_STATE):
+            self._registry.limits.check_rate("", client.address)
 
     def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
         found: tuple[str, Mapping[str, str]] = self._urls.bind("").match(path, method)

@@ -19,6 +19,7 @@ from frontend.access.secret import is_access_token, is_refresh_token
 from frontend.access.signing import LIFETIME, Issued
 from frontend.access.standing import expect, find_place
 from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, new_token
+from frontend.domain.deeds import Deed
 from frontend.domain.faults import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
 from frontend.domain.message import Client, Principal, Request, Response
 from frontend.domain.names import parse_name
@@ -61,7 +62,7 @@ async def _issue_by_query(registry: Registry, request: Request, client: Client) 
     if principal.grants is not None:
         raise Unauthorized("a registry token makes no other token: use the password")
     is_offline = first(fields, "offline_token") == "true" and request.method == "GET"
-    refresh = await _refresh(registry, principal, fields) if is_offline else ""
+    refresh = await _refresh(registry, principal, fields, request.address) if is_offline else ""
     return _answer(registry, request, principal, fields, refresh)
 
 
@@ -73,7 +74,9 @@ async def _issue_by_form(registry: Registry, request: Request, body: Body) -> Re
             principal = await registry.counted(request.address, prove)
             registry.limits.logins.succeed(principal, request.address)
             is_offline = first(fields, "access_type") == "offline"
-            refresh = await _refresh(registry, principal, fields) if is_offline else ""
+            refresh = (
+                await _refresh(registry, principal, fields, request.address) if is_offline else ""
+            )
         case "refresh_token":
             refresh = first(fields, "refresh_token") or ""
             prove = partial(_by_refresh_token, registry, refresh)
@@ -112,7 +115,7 @@ async def _by_password(registry: Registry, fields: Fields, address: str) -> Prin
     return (await registry.authenticator.log_in(name, password, address))[0]
 
 
-async def _refresh(registry: Registry, principal: Principal, fields: Fields) -> str:
+async def _refresh(registry: Registry, principal: Principal, fields: Fields, address: str) -> str:
     """A new refresh token of whoever just proved who he is; empty for the anonymous."""
     if principal.is_anonymous:
         return ""
@@ -133,11 +136,13 @@ async def _refresh(registry: Registry, principal: Principal, fields: Fields) -> 
         if scopes is None
         else tuple(Narrowed(each.repository, tuple(sorted(each.actions))) for each in scopes),
     )
-    _, secret, changes = new_token(row)
+    made, secret, changes = new_token(row)
     old = registry.store.read(partial(_old_ones, user=principal.name, now=now))
     drops = [drop for token_id, token in old for drop in drop_token(token_id, token)]
     try:
-        await registry.store.commit([*drops, *changes], expect(principal.evidence))
+        deed = Deed("token.create", principal.name, detail={"token": made, "name": row.name})
+        note = registry.note(principal, address, deed)
+        await registry.store.commit([*drops, *changes, note], expect(principal.evidence))
     except ExpectationsFailed:
         raise Unauthorized("what you logged in with was changed meanwhile") from None
     return secret

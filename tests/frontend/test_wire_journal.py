@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx
 import pytest
 
 from frontend.registry import diary
@@ -301,3 +302,26 @@ def test_many_entries_are_looked_at_in_parts(live, monkeypatch):
 
     assert page["items"] == []
     assert page["next"] == newest(live) - 2
+
+
+def test_a_client_that_logs_in_for_good_is_told_of_with_its_token(live):
+    ada = person(live)
+    before = newest(live)
+
+    query = {"offline_token": "true", "client_id": "docker", "service": "s"}
+    answer = live.stranger.get("/v2/token", params=query, auth=ada.auth)
+
+    (row,) = since(live, before)
+    assert (row["action"], row["actor"], row["target"]) == ("token.create", ada.name, ada.name)
+    assert row["detail"]["name"] == "login by docker"
+    assert answer.json()["refresh_token"] not in json.dumps(row)
+
+
+def test_what_comes_through_the_socket_is_told_to_come_from_there(tmp_path):
+    with running(tmp_path) as live:
+        way = httpx.HTTPTransport(uds=str(tmp_path / "run" / "admin.sock"))
+        with httpx.Client(transport=way, base_url="http://local", trust_env=False) as local:
+            assert local.post("/api/v1/storages", json={"name": "more"}).status_code == 201
+        (row,) = asked(live)["items"]
+
+    assert (row["actor"], row["via"], row["address"]) == ("admin", "socket", "local")

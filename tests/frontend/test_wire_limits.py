@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 
 from frontend.settings import Http, Limits, Settings, Storage
@@ -90,6 +91,21 @@ def test_who_is_not_believed_is_counted_by_address(rated):
 
     assert statuses(rated.stranger, "/v2/", headers=wrong) == [401, 401, 401, 429]
     assert statuses(rated.stranger, "/api/v1/repositories", 1, headers=wrong) == [429]
+
+
+def test_calls_that_are_not_there_and_those_for_anybody_are_counted(rated):
+    assert statuses(rated.stranger, "/api/v1/openapi.json", 2) == [200, 200]
+    assert statuses(rated.stranger, "/api/v1/nothing", 2) == [404, 429]
+    assert statuses(rated.stranger, "/api/v1/openapi.json", 1) == [429]
+
+
+def test_the_socket_of_the_data_directory_is_not_counted(rated, tmp_path):
+    statuses(rated.stranger, "/v2/")
+    way = httpx.HTTPTransport(uds=str(tmp_path / "run" / "admin.sock"))
+    with httpx.Client(transport=way, base_url="http://local", trust_env=False) as local:
+        assert statuses(local, "/api/v1/openapi.json", 6) == [200] * 6
+        assert statuses(local, "/api/v1/repositories", 6) == [200] * 6
+        assert statuses(local, "/v2/", 6) == [200] * 6
 
 
 def test_health_is_not_counted(rated):
