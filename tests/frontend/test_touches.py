@@ -109,8 +109,12 @@ async def test_what_cannot_be_written_is_kept_and_written_with_what_came_meanwhi
 
 async def test_times_are_written_each_minute_whatever_fails_and_at_the_end(noted, monkeypatch):
     store, ticks = Memory(), []
+    real, ours = trio.sleep, trio.lowlevel.current_trio_token()
 
     async def sleep(seconds):
+        if trio.lowlevel.current_trio_token() is not ours:  # a server's, in another thread
+            await real(seconds)
+            return
         ticks.append(seconds)
         store.is_busy = len(ticks) == 1
         if len(ticks) > 3:
