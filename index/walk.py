@@ -32,6 +32,12 @@ class Walk:
         self._cursor.next()
         return self._cursor.key()
 
+    def keys(self, most: int) -> list[bytes]:
+        """The keys of this row and those that follow, `most` at most; the walk ends there."""
+        found = list(islice(self._cursor.iternext(keys=True, values=False), most))
+        self._view.steps += len(found)
+        return found
+
     def items(self, most: int) -> list[tuple[bytes, bytes]]:
         """(key, value) of this row and those that follow, `most` at most; the walk ends there."""
         found = list(islice(self._cursor.iternext(keys=True, values=True), most))

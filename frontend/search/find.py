@@ -24,7 +24,7 @@ from frontend.search.pace import Pace
 from frontend.search.subjects import Subjects, Types
 from index import keys, names
 from index.links import iter_links
-from index.records import Repository
+from index.records import Image, Repository
 
 _ROWS: Final = 512  # rows between two looks at the clock, about 100 µs
 
@@ -54,7 +54,7 @@ class Search:
         self._reach = reach
         self._pace = pace
         self.subjects = Subjects(view, reach.repositories)
-        self._types = Types(query)
+        self._types, self._has_types = Types(query), query.has_types
         self._whole_paths, self._whole_tags = query.whole_paths, query.whole_tags
         self.hits = Hits()
 
@@ -107,10 +107,12 @@ class Search:
         with self._view.walk("image") as walk:
             walk.seek(prefix)
             while left > 0 and not self.hits.has_more_images:
-                some = walk.items(min(left, _ROWS))
+                some = walk.keys(min(left, _ROWS))
                 left = left - len(some) if some else 0
-                for path in sieve.images_of(some, len(prefix)):
-                    self._add_image(name, path)
+                for key in sieve.keys_of(some, len(prefix)):
+                    row = self._view.get("image", key)
+                    if row is not None and Image.decode(row).manifests:  # or it is being pushed
+                        self._add_image(name, key[len(prefix) :].decode())
                 self._pace.step()
 
     def _add_image(self, name: str, path: str) -> None:
@@ -120,15 +122,17 @@ class Search:
     def _add_lines(self, name: str, lines: Lines) -> None:
         if lines.is_image:
             self._add_image(name, lines.path)
-        if self._query.has_types:
+        if self._has_types:
             for line in lines.lines:
                 self._add_typed(name, lines.path, line)
                 self._pace.step()
             return
-        for line in lines.lines:
-            tag = line.decode()
-            is_part = tag.lower() not in self._whole_tags
-            self.hits.add(Hit(Kind.TAG, is_part, name, lines.path, tag))
+        if lines.lines:
+            tags = [line.decode() for line in lines.lines]
+            whole = self._whole_tags
+            self.hits.add(
+                *(Hit(Kind.TAG, tag.lower() not in whole, name, lines.path, tag) for tag in tags)
+            )
 
     def _add_typed(self, name: str, path: str, line: bytes) -> None:
         if line.startswith(UNTAGGED):
@@ -146,7 +150,7 @@ class Search:
             return
         allowed = None if self._reach.is_all else self.subjects.ids
         has_blobs = len(prefix.hex) >= MIN_BLOB_HEX
-        for digest, image in iter_links(self._view, prefix.ranges(), allowed, self._pace.rest):
+        for digest, image in iter_links(self._view, prefix.ranges(), allowed, self._pace.step):
             if self.hits.has_more_others:
                 return
             self._add_all(image, digest, has_blobs=has_blobs)

@@ -5,20 +5,17 @@ is looked for, which one pass over their bytes tells; only those that may are ta
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from frontend.domain.search import Query, Term
+from frontend.domain.search import Query
 from index import blocks
-from index.records import Image
 
 _GROUP: Final = b"\0"
 _LINE: Final = b"\n"
 UNTAGGED: Final = b"~"
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """Lines of one image that may be results; of manifests too, when a type is asked for."""
 
     path: str
@@ -26,67 +23,61 @@ class Lines:
     is_image: bool  # the image is a result, too
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A term as bytes."""
-
-    text: bytes
-    is_of_path: bool  # it may hold by the path
-    is_of_name: bool  # and by the repository's name with it
-    is_of_tag: bool
-
-
 class Sieve:
     """What the terms of a query ask of the names of one repository."""
 
     def __init__(self, query: Query, repository: str, *, wants_images: bool = True) -> None:
         self._prefix = f"{repository}/".encode()
-        self._texts = [_text(term) for term in query.terms if term.field in ("", "image", "tag")]
+        self._words = _texts(query, "")  # of paths, with the repository's name, or of tags
+        self._images = _texts(query, "image")
+        self._tags = _texts(query, "tag")
         self._needles = [
-            needles for text in self._texts if (needles := self._needles_of(text)) is not None
+            *((text,) for text in (*self._images, *self._tags)),
+            *(self._needles_of(word) for word in self._words if word not in self._prefix),
         ]
-        self._owned = tuple(text.text for text in self._texts if text.is_of_tag)
+        self._owned = (*self._words, *self._tags)
         self.lists_images = wants_images and query.lists_images
         self.takes_all_lines = query.has_types  # a type is as good as a name
         self.lists_lines = self.takes_all_lines or bool(self._owned)
         if not (self._needles or self.lists_images or self.takes_all_lines):
             self._needles = [self._owned]  # the repository's name is enough, but lists no tags
+        alone = [needles[0] for needles in self._needles if len(needles) == 1]
+        self._first = max(alone, key=len, default=None)  # what is looked for in a block at first
 
     def may_hold(self, folded: bytes) -> bool:
         """Whether a block's text, in lower case, may have a result; never a false no."""
-        return all(
-            needles[0] in folded if len(needles) == 1 else any(map(folded.__contains__, needles))
-            for needles in self._needles
-        )
+        if self._first is not None and self._first not in folded:
+            return False  # most blocks: nothing else is looked at
+        return not self._needles or bool(self._sift([folded]))
 
-    def images_of(self, rows: Sequence[tuple[bytes, bytes]], skip: int) -> list[str]:
-        """The paths whose names are enough, of rows of `image`; `skip`: what precedes a path.
-
-        An image without a manifest is none yet: its first push is under way.
-        """
-        paths = [key[skip:] for key, _ in rows]
-        if not self._sift([_LINE.join(paths)]):
+    def keys_of(self, keys: Sequence[bytes], skip: int) -> list[bytes]:
+        """The keys of `image` whose paths are enough; `skip`: what precedes a path."""
+        if not self._sift([_LINE.join(keys)]):
             return []
-        return [
-            paths[at].decode()
-            for at in self._sift(paths)
-            if not self._missing(paths[at]) and Image.decode(rows[at][1]).manifests
-        ]
+        return [keys[at] for at in self._sift(keys) if self._left(keys[at][skip:]) == []]
 
     def iter_lines(self, folded: bytes, text: bytes) -> Iterator[Lines]:
         """What the block may have of results, by image; `text` is as it is stored."""
-        parts = folded.split(_GROUP)
-        originals = parts if folded is text else text.split(_GROUP)
-        for at in self._sift(parts):
-            path, _, rest = parts[at].partition(_LINE)
-            missing = self._missing(path)
-            is_image = self.lists_images and not missing
-            lines: Sequence[bytes] = ()
-            if all(each.is_of_tag and each.text in rest for each in missing):
-                wanted = [each.text for each in missing]
-                lines = self._lines(rest, originals[at][len(path) + 1 :], wanted)
+        for start, stop in self._iter_parts(folded):
+            path, _, rest = folded[start:stop].partition(_LINE)
+            left = self._left(path)
+            if left is None:
+                continue
+            is_image = self.lists_images and not left
+            lines = self._lines(rest, text[start + len(path) + 1 : stop], left)
             if lines or is_image:
                 yield Lines(path.decode(), lines, is_image)
+
+    def _iter_parts(self, folded: bytes) -> Iterator[tuple[int, int]]:
+        """Where the parts of the block lie that may have a result, each of one image."""
+        first = self._first or b""
+        at = folded.find(first)
+        while at >= 0:
+            start, stop = folded.rfind(_GROUP, 0, at) + 1, folded.find(_GROUP, at)
+            if stop < 0:
+                stop = len(folded)
+            yield start, stop
+            at = folded.find(first, stop + 1)
 
     def _sift(self, texts: Sequence[bytes]) -> Sequence[int]:
         """Which of the texts may have a result."""
@@ -99,44 +90,36 @@ class Sieve:
                 found = [at for at in found if any(map(texts[at].__contains__, needles))]
         return found
 
-    def _lines(self, folded: bytes, text: bytes, wanted: list[bytes]) -> list[bytes]:
-        """Lines that have all that is wanted; if nothing is, any text of a tag."""
-        lines = text.split(_LINE)
-        if not wanted and self.takes_all_lines:
-            return lines
-        if not wanted and not any(map(folded.__contains__, self._owned)):
-            return []
-        pairs = zip(folded.split(_LINE), lines, strict=True)
-        if len(wanted) == 1:
-            (only,) = wanted
-            found = [line for low, line in pairs if only in low]
-        elif wanted:
-            found = [line for low, line in pairs if all(map(low.__contains__, wanted))]
+    def _lines(self, folded: bytes, text: bytes, left: list[bytes]) -> Sequence[bytes]:
+        """Lines that have all that is left to hold; if nothing is, any text of a tag."""
+        if not left and self.takes_all_lines:
+            return text.split(_LINE)
+        one_of = self._owned if not left else left[:1]
+        if not any(map(folded.__contains__, one_of)):
+            return ()
+        lows, lines = folded.split(_LINE), text.split(_LINE)
+        if len(one_of) == 1:
+            (only,) = one_of
+            found = [at for at, low in enumerate(lows) if only in low]
         else:
-            found = [line for low, line in pairs if any(map(low.__contains__, self._owned))]
-        return [line for line in found if line[:1] != UNTAGGED]
+            found = [at for at, low in enumerate(lows) if any(map(low.__contains__, one_of))]
+        for more in left[1:]:
+            found = [at for at in found if more in lows[at]]
+        return [lines[at] for at in found if lines[at][:1] != UNTAGGED]
 
-    def _missing(self, path: bytes) -> list[_Text]:
-        """Terms that do not hold by the image's name."""
-        return [
-            each
-            for each in self._texts
-            if not (each.is_of_path and each.text in path)
-            and not (each.is_of_name and each.text in self._prefix + path)
-        ]
+    def _left(self, path: bytes) -> list[bytes] | None:
+        """What the image's name leaves to its tags; None: nothing of this image can be a result."""
+        for text in self._images:
+            if text not in path:
+                return None
+        name = self._prefix + path
+        return [*self._tags, *(word for word in self._words if word not in name)]
 
-    def _needles_of(self, text: _Text) -> tuple[bytes, ...] | None:
-        """Texts of which a block must have one; None: the repository's name is enough."""
-        if not text.is_of_name:
-            return (text.text,)
-        if text.text in self._prefix:
-            return None
-        parts = text.text.split(b"/")
+    def _needles_of(self, word: bytes) -> tuple[bytes, ...]:
+        """Texts of which a block must have one: a word may begin in the repository's name."""
+        parts = word.split(b"/")
         ends = [b"/".join(parts[:count]) + b"/" for count in range(1, len(parts))]
-        return (
-            text.text,
-            *(text.text[len(end) :] for end in ends if self._prefix.endswith(end)),
-        )
+        return (word, *(word[len(end) :] for end in ends if self._prefix.endswith(end)))
 
 
 def fold(block: bytes) -> tuple[bytes, bytes]:
@@ -145,10 +128,5 @@ def fold(block: bytes) -> tuple[bytes, bytes]:
     return (text if block[:1] == blocks.LOWER else text.lower()), text
 
 
-def _text(term: Term) -> _Text:
-    return _Text(
-        text=term.text.encode(),
-        is_of_path=term.field in ("", "image"),
-        is_of_name=not term.field,
-        is_of_tag=term.field in ("", "tag"),
-    )
+def _texts(query: Query, field: str) -> list[bytes]:
+    return [term.text.encode() for term in query.terms if term.field == field]
