@@ -6,6 +6,7 @@ CasError
 ├── UploadUnknown        no such session, or not the caller's
 ├── OffsetMismatch       an append that does not continue the upload
 ├── UploadSealed         the session is being committed
+├── UploadOrphaned       who fetched its bytes is gone; whoever stages its key goes on
 ├── BlobUnknown          nothing live under this digest
 ├── ObjectTooLarge       more bytes than an inline object may have
 ├── Damaged              stored bytes do not match their chunk's hash, or are missing
@@ -83,6 +84,16 @@ class UploadSealed(CasError):
 
     def __str__(self) -> str:
         return "the upload is being completed by another request"
+
+
+@dataclass(eq=False)
+class UploadOrphaned(CasError):
+    """The session's bytes are there, but nobody appends any more: who stages its key may go on."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return "who fetched these bytes is gone: try again in a moment"
 
 
 @dataclass(eq=False)

@@ -34,7 +34,7 @@ from cas.stats import Stats, stats
 from cas.tasks import background, together
 from cas.uploads import staging
 from cas.uploads.session import Session
-from cas.uploads.sessions import REST, Sessions
+from cas.uploads.sessions import ORPHAN, REST, Sessions
 from cas.verbs import (
     Adopt,
     Fsck,
@@ -155,7 +155,7 @@ class LocalStore:
 
     async def wait_grown(self, upload: Upload, offset: int) -> int:
         """See `cas.verbs.Store`."""
-        return await self._sessions.follow(upload).wait_grown(offset)
+        return (await self._sessions.follow(upload).wait_grown(offset)).size
 
     # --- commits ---
 
@@ -301,6 +301,7 @@ class LocalStore:
             if self.failure is not None:  # found out by a tidy-up, which nobody waits for
                 self._failing.fail(self.failure)
             self._sessions.rest(REST)
+            self._sessions.end_orphans(ORPHAN)
             with suppress(OSError):  # too many open files: the next round comes
                 await self._sessions.expire(self._settings.upload_expiry_seconds)
                 await trio.to_thread.run_sync(self._environment.check_readers)

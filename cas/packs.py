@@ -18,6 +18,7 @@ from cas import layout
 from cas.errors import Damaged, from_system
 from cas.fence import Fence
 from cas.reports import Reports
+from cas.uploads import followed
 from cas.verbs import Peer
 from cas.verified import Chunks, Verified
 from index.environment import sync_directory
@@ -308,8 +309,9 @@ def disown(root: Path, pack: int) -> None:
 def punch_dead(root: Path, pack: int, used: Sequence[tuple[int, int]], size: int) -> None:
     """Free the whole pages of a pack outside `used` (offset, length), which is sorted.
 
-    No extent covers them, so no reader ever asks for them; a crash before leaves them as dead
-    bytes for a rewrite. See docs/design/0002-punch-after-commit.md.
+    No extent covers them, so no reader of an object asks for them. While somebody follows the
+    file as the upload that it was, and after a crash before, they stay as dead bytes for a rewrite.
+    See docs/design/0002-punch-after-commit.md and 0017-followers.md.
     """
     gaps = gaps_between(used, size)
     if gaps:
@@ -334,6 +336,8 @@ def _punch(path: Path, gaps: list[tuple[int, int]]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fchmod(descriptor, 0o400)
+        if not followed.claim(descriptor):
+            return  # who reads it as an upload reads all of it
         for offset, length in gaps:
             punch_hole(descriptor, offset, length)
     finally:

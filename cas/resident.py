@@ -19,13 +19,17 @@ _ROOM: Final = 1 << 30
 class Pages:
     """The pages of one descriptor; used from many threads."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, room: int = _ROOM) -> None:
         self._descriptor = descriptor
         self._is_counted = True  # until the kernel says that it cannot
-        self._length = max(_ROOM, -(-os.fstat(descriptor).st_size // PAGE) * PAGE)
+        self._length = -(-max(room, os.fstat(descriptor).st_size) // PAGE) * PAGE
         self._address = 0  # where there is none, nothing is resident, and all is read in threads
         with suppress(OSError):
             self._address = map_file(descriptor, self._length)
+
+    def reaches(self, stop: int) -> bool:
+        """Whether there is room in the address space for bytes up to `stop`."""
+        return stop <= self._length
 
     def resident_to(self, start: int, stop: int) -> int:
         """How far the bytes from `start` on are in memory, at most `stop`."""

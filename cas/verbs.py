@@ -8,7 +8,7 @@ nor file descriptors appear here.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -19,13 +19,30 @@ from index.view import View as IndexView
 T = TypeVar("T")
 
 
+_NOWHERE: Final = ImageName("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who may go on with an upload: one principal in one image. Both are in the session's MAC."""
+    """Who may go on with an upload: one principal in one image. Both are in the session's MAC.
+
+    The upload of a single-flight key has no owner but the key, in an image that no request can
+    name: no client reaches it by its id.
+    """
 
     image: ImageName
     principal: str
     algorithm: str = "sha256"  # hashed while the bytes arrive; any other is hashed again at the end
+
+    @classmethod
+    def of_key(cls, key: str, algorithm: str) -> Self:
+        """The owner of a key's upload."""
+        return cls(_NOWHERE, key, algorithm)
+
+    @property
+    def key(self) -> str | None:
+        """The single-flight key that this is the owner of, if it is one's."""
+        return self.principal if self.image == _NOWHERE else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,7 @@ class Adopt:
 
     upload: str  # the session id
     digest: Digest
-    owner: Owner
+    owner: Owner  # the upload's
 
 
 StoreChange = Change | Adopt
@@ -189,6 +206,36 @@ class Blob(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
 
+class Growing(Blob, Protocol):
+    """Bytes of an upload, held open while it grows: a `Blob` that is not whole yet.
+
+    What `size` counted once never changes and stays readable, also when the upload was committed,
+    wherever its bytes lie then, or ended. Nobody vouches for it before `is_committed`: hold back
+    the end of what you pass on until then, and pass on none of it when `wait` raises.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes there are now: `read`, `send`, `peek` and `load` want a `stop` of no more."""
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether all bytes are here and their digest was right, as far as `wait` has learned."""
+
+    async def wait(self, offset: int) -> int:
+        """Wait until there are more than `offset` bytes, or all, committed; returns the size.
+
+        Returns at once for what is there. All followers of a process share one wait, and are woken
+        by what came within some milliseconds together, but by the end at once.
+
+        Raises:
+            UploadUnknown: it was cancelled, expired or was not what it should be: its bytes may be
+                wrong.
+            UploadOrphaned: stage its session and key; it goes on with whoever does so first.
+            DaemonAway: for seconds now; as UploadOrphaned.
+        """
+
+
 class View(IndexView, ABC):
     """A read snapshot: everything of `index.view.View`, and `open`. Valid only within `read`."""
 
@@ -214,6 +261,10 @@ class Upload(Protocol):
         """The session id: nonce, algorithm and MAC, in lower-case hex."""
 
     @property
+    def owner(self) -> Owner:
+        """Who commits it, for `Adopt`: of one with a key, nobody but the key."""
+
+    @property
     def size(self) -> int:
         """Bytes held so far: the offset at which the next append must begin."""
 
@@ -237,6 +288,24 @@ class Upload(Protocol):
             And as `append`.
         """
 
+    def open(self) -> Growing:
+        """Hold its bytes open, to read them while they come; the caller closes it.
+
+        Raises:
+            UploadUnknown: it ended or was committed: look again for the object, then stage again.
+            Busy: too many files are open.
+        """
+
+    async def leave(self) -> None:
+        """Go away from an upload with a key, whose bytes another caller may go on with by `stage`.
+
+        As if this process died; one that nobody takes over ends within minutes. Without a key,
+        nothing happens.
+
+        Raises:
+            UploadUnknown: it ended.
+        """
+
     async def cancel(self) -> None:
         """End the session and free its bytes; a second cancel raises UploadUnknown."""
 
@@ -258,10 +327,15 @@ class Store(Protocol):
     ) -> tuple[Upload, bool]:
         """Begin an upload, or find one: by its `session` id, or by a single-flight `key`.
 
-        The bool says whether the caller is the one who appends (the owner of a new session or key).
+        The bool says whether the caller is the one who appends: it began the upload, or took over
+        one with a key whose owner is gone, from `Upload.size` on. All others may follow it. Who is
+        to append looks again first whether what the key stands for was committed meanwhile.
+
+        With both, the key finds what it leads to; if that is nothing, since a restart, its
+        `session` goes on. With a key `owner` counts only for its algorithm: see `Upload.owner`.
 
         Raises:
-            UploadUnknown: `session` is not of this owner, or ended.
+            UploadUnknown: `session` is not of this owner or key, or ended.
             StorageFull: below the free-space watermark.
         """
 
@@ -269,7 +343,8 @@ class Store(Protocol):
         """Wait until `upload` holds more than `offset` bytes or ended; returns its size.
 
         Raises:
-            UploadUnknown: it was cancelled or expired; with a key, ownership passes on by `stage`.
+            UploadUnknown: it was cancelled or expired.
+            UploadOrphaned: its owner is gone: whoever stages its session and key first goes on.
         """
 
     async def commit(

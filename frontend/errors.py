@@ -89,6 +89,7 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     cas.UploadUnknown: Wire(HTTPStatus.NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
     cas.OffsetMismatch: Wire(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
     cas.UploadSealed: Wire(HTTPStatus.CONFLICT, "BLOB_UPLOAD_INVALID"),
+    cas.UploadOrphaned: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", headers=_SOON),
     cas.BlobUnknown: Wire(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN"),
     cas.ObjectTooLarge: Wire(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "SIZE_INVALID"),
     cas.Damaged: _BROKEN,

@@ -35,7 +35,8 @@ from cas.reporting import keep_reporting
 from cas.stats import Stats, stats
 from cas.tasks import background
 from cas.uploads import staging
-from cas.verbs import Maintenance, Owner, Peer, StoreChange, Told, Upload, View
+from cas.uploads.following import Following, Growth
+from cas.verbs import Growing, Maintenance, Owner, Peer, StoreChange, Told, Upload, View
 from index.changes import Expectation, ImageName, MarkDamaged, PutObject
 from index.environment import Environment, open_snapshots
 from index.errors import IndexFailed
@@ -65,6 +66,7 @@ class RemoteStore:
         self._environment = environment
         self._packs = view.packs_of(root, environment)
         self._writers = trio.CapacityLimiter(_WRITERS)
+        self.following = Following(root, self._wait_grown)
 
     @property
     def packs(self) -> Packs:
@@ -101,7 +103,7 @@ class RemoteStore:
         if key is not None:
             await self._calls.be_present()
         reply = await self._calls.call_whole(wire.Stage(owner, session, key), wire.Staged)
-        return RemoteUpload(self, reply, key), reply.is_owner
+        return RemoteUpload(self, reply), reply.is_owner
 
     async def wait_grown(self, upload: Upload, offset: int) -> int:
         """See `cas.verbs.Store`.
@@ -111,9 +113,13 @@ class RemoteStore:
         """
         if not isinstance(upload, RemoteUpload):
             raise UploadUnknown(upload.id)
-        request = wire.WaitGrown(upload.owner, upload.id, offset, upload.key)
-        upload.size = (await self._calls.call(request, wire.Number, self._calls.followers)).value
+        upload.size = (await self._wait_grown(upload, offset)).size
         return upload.size
+
+    async def _wait_grown(self, upload: "RemoteUpload", offset: int, linger: float = 0.0) -> Growth:
+        request = wire.WaitGrown(upload.owner, upload.id, offset, linger)
+        reply = await self._calls.call(request, wire.Growth, self._calls.followers)
+        return Growth(reply.size, reply.is_committed)
 
     async def append(
         self, upload: "RemoteUpload", offset: int, *data: bytes | bytearray | memoryview
@@ -136,10 +142,15 @@ class RemoteStore:
                 upload.size = staging.size_of(path)  # what fitted before the error is kept
             raise
         upload.size = size  # and not the daemon's: another client may have appended meanwhile
-        await self._calls.call(
-            wire.Grown(upload.owner, upload.id), wire.Number, self._calls.appends
-        )
+        if upload.owner.key is not None:
+            await self._calls.be_present()  # after a restart it learns of the key by what follows
+        request = wire.Grown(upload.owner, upload.id)
+        await self._calls.call(request, wire.Number, self._calls.appends)
         return size
+
+    async def leave(self, upload: "RemoteUpload") -> None:
+        """Let another go on with what has a key."""
+        await self._calls.call(wire.Leave(upload.owner, upload.id), wire.Done)
 
     async def cancel(self, upload: "RemoteUpload") -> None:
         """End the session."""
@@ -223,9 +234,8 @@ class RemoteStore:
 class RemoteUpload:
     """A staged upload (`cas.verbs.Upload`), as this worker knows it."""
 
-    def __init__(self, store: RemoteStore, staged: wire.Staged, key: str | None = None) -> None:
+    def __init__(self, store: RemoteStore, staged: wire.Staged) -> None:
         self.id = staged.session
-        self.key = key
         self.size = staged.size
         self.owner = staged.owner  # with a key, of whoever came first
         self._store = store
@@ -245,6 +255,18 @@ class RemoteUpload:
             DaemonAway: as `append`.
         """
         return await self._store.receive(self, offset, peer, most)
+
+    def open(self) -> Growing:
+        """See `cas.verbs.Upload`."""
+        return self._store.following.open(self)
+
+    async def leave(self) -> None:
+        """See `cas.verbs.Upload`.
+
+        Raises:
+            DaemonAway.
+        """
+        await self._store.leave(self)
 
     async def cancel(self) -> None:
         """See `cas.verbs.Upload`.
@@ -274,7 +296,9 @@ async def connect_store(
         try:
             await store.greet()
             reporting = partial(keep_reporting, store.packs, environment, store.report)
-            async with background(store.watch, store.packs.keep_fresh, reporting):
+            async with background(
+                store.watch, store.packs.keep_fresh, store.following.run, reporting
+            ):
                 yield store
         except BaseExceptionGroup as group:  # of the nursery: our failure cancelled all else
             if store.failure is None:

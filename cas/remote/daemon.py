@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from cas.errors import CasError, DaemonAway, from_system
+from cas.errors import CasError, DaemonAway, UploadUnknown, from_system
 from cas.local import LocalStore
 from cas.remote import wire
 from cas.remote.channel import Channel, Hangup
@@ -104,9 +104,13 @@ class _Daemon:
             await channel.wait_hangup()
         if self._keyed.get(client) is keyed:  # else it has come back, with other keys
             del self._keyed[client]
-        for session in keyed:
-            with suppress(CasError):  # a file that cannot be removed now expires later
-                await self._sessions.end_orphan(session)
+        async with trio.open_nursery() as nursery:
+            for session in keyed:
+                nursery.start_soon(self._leave, session)
+
+    async def _leave(self, session: Session) -> None:
+        with suppress(UploadUnknown):  # it ended
+            await self._sessions.leave(session)
 
     async def _answer(self, channel: Channel, request: wire.Request, client: bytes) -> None:
         reply: wire.Reply | None = None
@@ -134,9 +138,15 @@ class _Daemon:
             if not is_delivered and isinstance(reply, wire.Staged) and reply.is_owner:
                 # Nobody knows of it, and a key would wait for its owner for a day.
                 with suppress(CasError):
-                    self._sessions.discard(self._sessions.find(reply.owner, reply.session))
+                    await self._forgo(self._sessions.find(reply.owner, reply.session))
         if not is_delivered:
             raise Hangup
+
+    async def _forgo(self, session: Session) -> None:
+        if session.key is None or not session.size:
+            self._sessions.discard(session)
+        else:
+            await self._sessions.leave(session)
 
     async def _reply(
         self, channel: Channel, request: wire.Request, client: bytes
@@ -175,35 +185,58 @@ class _Daemon:
         return wire.Done()
 
     async def _do_with_upload(
-        self, request: wire.Stage | wire.Grown | wire.WaitGrown | wire.Cancel, client: bytes
+        self,
+        request: wire.Stage | wire.Grown | wire.WaitGrown | wire.Leave | wire.Cancel,
+        client: bytes,
     ) -> wire.Reply:
         match request:
             case wire.Stage():
                 return await self._stage(request, client)
             case wire.Grown():
                 session = self._sessions.find(request.owner, request.session)
+                if session.key is not None:
+                    self._give(session, self._keyed_of(client))
                 return wire.Number(await self._sessions.note_grown(session, session.size))
             case wire.WaitGrown():
-                waiting = self._sessions.wait_grown(
-                    request.owner, request.session, request.offset, request.key
+                growth = await self._sessions.wait_grown(
+                    request.owner, request.session, request.offset, request.linger
                 )
-                return wire.Number(await waiting)
+                return wire.Growth(*growth)
+            case wire.Leave():
+                await self._sessions.leave(self._sessions.find(request.owner, request.session))
+                return wire.Done()
             case wire.Cancel():
                 await self._sessions.find(request.owner, request.session).cancel()
                 return wire.Done()
 
     async def _stage(self, request: wire.Stage, client: bytes) -> wire.Staged:
-        keyed = None if request.key is None else self._keyed.get(client)
-        if request.key is not None and keyed is None:
-            raise DaemonAway  # its presence ended meanwhile: nobody would end this key
+        keyed = None if request.key is None else self._keyed_of(client)
         upload, is_owner = await self._store.stage(
             request.owner, session=request.session, key=request.key
         )
         session = self._sessions.follow(upload)
         if keyed is not None and is_owner:
-            keyed[:] = [each for each in keyed if not each.is_ended]
-            keyed.append(session)
+            self._give(session, keyed)
         return wire.Staged(session.id, session.size, session.owner, is_owner)
+
+    def _keyed_of(self, client: bytes) -> list[Session]:
+        """The sessions that end with a client's presence.
+
+        Raises:
+            DaemonAway: it is over: nobody would tell of the client's end.
+        """
+        if client not in self._keyed:
+            raise DaemonAway
+        return self._keyed[client]
+
+    def _give(self, session: Session, keyed: list[Session]) -> None:
+        """Put a session with a key on the list of who appends to it, and on nobody else's."""
+        self._sessions.own(session)
+        if session in keyed:
+            return
+        for held in self._keyed.values():
+            held[:] = [each for each in held if not each.is_ended and each is not session]
+        keyed.append(session)
 
     async def _maintain(self, channel: Channel, request: wire.Maintain) -> None:
         async with aclosing(self._store.maintain(request.task)) as telling:

@@ -62,12 +62,19 @@ class Grown(Message, frozen=True):
 
 
 class WaitGrown(Message, frozen=True):
-    """`Store.wait_grown` → Number."""
+    """`Store.wait_grown` → Growth."""
 
     owner: Owner
     session: str
     offset: int
-    key: str | None  # that it was staged with
+    linger: float = 0.0  # seconds to wait at least, unless it ends: for what comes together
+
+
+class Leave(Message, frozen=True):
+    """`Upload.leave` → Done."""
+
+    owner: Owner
+    session: str
 
 
 class Cancel(Message, frozen=True):
@@ -97,7 +104,7 @@ class Maintain(Message, frozen=True):
     task: Maintenance
 
 
-Request = Hello | Stage | Grown | WaitGrown | Cancel | Commit | Extend | Maintain
+Request = Hello | Stage | Grown | WaitGrown | Leave | Cancel | Commit | Extend | Maintain
 
 
 # --- what the daemon answers ---------------------------------------------------------------
@@ -116,6 +123,13 @@ class Staged(Message, frozen=True):
     size: int
     owner: Owner
     is_owner: bool
+
+
+class Growth(Message, frozen=True):
+    """How much of an upload there is, and whether that is all and was committed."""
+
+    size: int
+    is_committed: bool
 
 
 class Number(Message, frozen=True):
@@ -150,7 +164,7 @@ class Broke(Message, frozen=True):
     text: str
 
 
-Reply = Welcome | Staged | Number | Done | Told | AtWork | Failed | Broke
+Reply = Welcome | Staged | Growth | Number | Done | Told | AtWork | Failed | Broke
 
 
 # --- registries ----------------------------------------------------------------------------
@@ -171,6 +185,7 @@ ERRORS: Final[Mapping[type[Exception], Any]] = {
     cas.UploadUnknown: tuple[str],
     cas.OffsetMismatch: tuple[int, int],
     cas.UploadSealed: tuple[str],
+    cas.UploadOrphaned: tuple[str],
     cas.BlobUnknown: tuple[Digest],
     cas.ObjectTooLarge: tuple[int, int],
     cas.Damaged: tuple[str, str],

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from cas import layout
-from cas.errors import Busy, CasError, UploadUnknown
+from cas.errors import Busy, CasError, UploadOrphaned, UploadUnknown
+from cas.uploads.following import Growth
 from cas.uploads.ingest import Ingest
-from cas.verbs import Owner, Peer
+from cas.verbs import Growing, Owner, Peer
 
 if TYPE_CHECKING:
     from cas.uploads.sessions import Sessions
@@ -22,16 +23,21 @@ class Session:
         self.size = size
         self.path = layout.upload_path(sessions.root, session)
         self.ingest = Ingest(layout.session_algorithm(session))
-        self.key: str | None = None
         self.is_sealed = False  # no append may begin
         self.is_whole = False  # and none is under way: `size` is final
         self.is_finished = False  # hashed and cut to the end
         self.is_queued = False
         self.is_committed = False
+        self.is_orphan = False  # it has a key, and nobody who appends
         self.fault: CasError | None = None  # why it ended or could not be hashed
         self.used_at = trio.current_time()
         self._sessions = sessions
         self._changed = trio.Event()
+
+    @property
+    def key(self) -> str | None:
+        """The single-flight key that it belongs to, if it has one."""
+        return self.owner.key
 
     @property
     def unhashed(self) -> int:
@@ -46,6 +52,14 @@ class Session:
         """See `cas.verbs.Upload`."""
         return await self._sessions.receive(self, offset, peer, most)
 
+    def open(self) -> Growing:
+        """See `cas.verbs.Upload`."""
+        return self._sessions.following.open(self)
+
+    async def leave(self) -> None:
+        """See `cas.verbs.Upload`."""
+        await self._sessions.leave(self)
+
     async def cancel(self) -> None:
         """See `cas.verbs.Upload`."""
         await self._sessions.end(self)
@@ -54,6 +68,12 @@ class Session:
         """Wake everybody who waits for this session to change."""
         self._changed.set()
         self._changed = trio.Event()
+
+    def notice(self, size: int) -> None:
+        """Take in the file's size: who appended may have died before it said so."""
+        if size > self.size:
+            self.size = size
+            self.tell()
 
     async def wait_changed(self) -> None:
         """Wait for the next change.
@@ -69,12 +89,26 @@ class Session:
         """Wait for the next change, whatever it is."""
         await self._changed.wait()
 
-    async def wait_grown(self, offset: int) -> int:
-        """See `cas.verbs.Store`."""
-        while self.size <= offset and not self.is_committed:
-            self.check()
+    async def wait_grown(self, offset: int, linger: float = 0.0) -> Growth:
+        """See `cas.verbs.Store`. Waits for `linger` seconds at least, unless it ends before.
+
+        What keeps it from being hashed is told to its owner, not to followers.
+        """
+        with trio.move_on_after(linger):
+            while not self._is_settled:
+                await self.wait_told()
+        while self.size <= offset and not self._is_settled:
             await self.wait_told()
-        return self.size
+        if self.is_ended and not self.is_committed:
+            raise UploadUnknown(self.id)
+        if self.is_orphan and self.size <= offset:
+            raise UploadOrphaned(self.id)
+        return Growth(self.size, self.is_committed)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether nothing more is to come for now."""
+        return self.is_ended or self.is_orphan
 
     @property
     def is_ended(self) -> bool:

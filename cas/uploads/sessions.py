@@ -19,6 +19,7 @@ from cas import layout
 from cas.errors import CasError, UploadSealed, UploadUnknown, from_system
 from cas.tasks import background
 from cas.uploads import staging
+from cas.uploads.following import Following, Growth
 from cas.uploads.ingest import SEGMENT, Desk
 from cas.uploads.session import Session
 from cas.verbs import Owner, Peer, Upload
@@ -27,6 +28,7 @@ HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and two threads
 LAG: Final = 32 << 20  # bytes appended but not hashed yet before an append waits
 BATCH: Final = SEGMENT  # bytes worth two hops to threads; an opaque chunk, so none is read twice
 REST: Final = 900.0  # seconds without a request after which a session is only a file
+ORPHAN: Final = 300.0  # seconds for which a key's bytes wait for somebody to go on with them
 COMMITTED: Final = 4096  # sizes kept for followers that come back for the end; 150 bytes each
 TURN: Final = 32 << 20  # bytes of one upload before the next one gets its turn
 
@@ -40,6 +42,9 @@ class Sessions:
         self._min_free = min_free
         self._open: dict[str, Session] = {}
         self._keys: dict[str, Session] = {}
+        self.following = Following(
+            root, lambda upload, *more: self.follow(upload).wait_grown(*more)
+        )
         self._committed: OrderedDict[str, int] = OrderedDict()  # session id → size
         # Each session is in the queue at most once, so the sessions bound it.
         self._queue, self._turns = trio.open_memory_channel[Session](math.inf)
@@ -52,19 +57,30 @@ class Sessions:
         self, owner: Owner, session: str | None, key: str | None
     ) -> tuple[Session, bool]:
         """See `cas.verbs.Store.stage`."""
-        if session is not None:
+        if key is not None:
+            owner = Owner.of_key(key, owner.algorithm)
+            if key not in self._keys and session is not None:
+                self.find(owner, session)
+            if key in self._keys:
+                return self._claim(self._keys[key])
+        elif session is not None:
             return self.find(owner, session), False
-        if key is not None and key in self._keys:
-            return self._keys[key], False
         staging.check_space(self.root, self._min_free)
         name = layout.session_id(self._secret, owner, os.urandom(16))
         found = Session(self, owner, name, 0)
         staging.create(found.path)
         self._open[name] = found
         if key is not None:
-            found.key = key
             self._keys[key] = found
         return found, True
+
+    def _claim(self, session: Session) -> tuple[Session, bool]:
+        """Let the caller go on with what lost its owner; says whether it does."""
+        is_claimed, session.is_orphan = session.is_orphan, False
+        session.used_at = trio.current_time()
+        if is_claimed:
+            session.tell()
+        return session, is_claimed
 
     def find(self, owner: Owner, session: str) -> Session:
         """The session of this owner, from memory or, after a restart, from its file.
@@ -77,9 +93,10 @@ class Sessions:
         found = self._open.get(session)
         if found is None:
             found = self._open[session] = Session(self, owner, session, size)
-        elif size > found.size:  # another process appended, and may have died before it said so
-            found.size = size
-            found.tell()
+            if owner.key is not None and owner.key not in self._keys:
+                self._keys[owner.key] = found
+                found.is_orphan = True  # whoever appends has not been heard of since our start
+        found.notice(size)
         found.used_at = trio.current_time()
         found.check()
         return found
@@ -167,27 +184,59 @@ class Sessions:
             raise UploadUnknown(upload.id)
         return upload
 
-    async def wait_grown(self, owner: Owner, session: str, offset: int, key: str | None) -> int:
+    async def wait_grown(
+        self, owner: Owner, session: str, offset: int, linger: float = 0.0
+    ) -> Growth:
         """`cas.verbs.Store.wait_grown` for who has only what `stage` was asked and answered.
 
         Raises:
             UploadUnknown: as `find`; or it was committed, and over COMMITTED more were since; or
-                `key` leads elsewhere, since a restart: then nobody would tell of its owner's end.
+                its key leads to another.
+            UploadOrphaned: as there; and after a restart until its owner appends.
         """
         layout.check_session(self._secret, owner, session)
         if session in self._committed:
-            return self._committed[session]
-        found = self.find(owner, session)
-        if key is not None and self._keys.get(key) is not found:
-            raise UploadUnknown(session)
-        return await found.wait_grown(offset)
+            return Growth(self._committed[session], is_committed=True)
+        found = self._open.get(session) or self.find(owner, session)
+        with suppress(UploadUnknown):  # a commit takes its name away before it is over
+            found.notice(staging.size_of(found.path))
+        self._check_key(found)
+        return await found.wait_grown(offset, linger)
 
-    async def end_orphan(self, session: Session) -> None:
-        """End a keyed session whose owner died, so that one of its followers can take over."""
+    def _check_key(self, session: Session) -> None:
+        if session.key is not None and self._keys.get(session.key) is not session:
+            raise UploadUnknown(session.id)
+
+    def own(self, session: Session) -> None:
+        """Its owner appended to a session with a key: after a restart that is how we learn of it.
+
+        Raises:
+            UploadUnknown: its key leads to another session by now.
+        """
+        self._check_key(session)
+        session.is_orphan = False
+
+    async def leave(self, session: Session) -> None:
+        """See `cas.verbs.Upload.leave`; a commit under way goes on, and may fail yet."""
+        if session.is_ended:
+            raise UploadUnknown(session.id)
+        if session.key is None:
+            return
         while session.is_sealed and not session.is_ended:
-            await session.wait_told()  # its commit goes on, and may fail yet
+            await session.wait_told()
         if not session.is_ended:
-            self.discard(session)
+            session.is_orphan = True
+            session.used_at = trio.current_time()
+            session.tell()
+
+    def end_orphans(self, age: float) -> int:
+        """End what nobody took over for `age` seconds; returns how many."""
+        before = trio.current_time() - age
+        stale = [each for each in self._keys.values() if each.is_orphan and each.used_at < before]
+        for session in stale:
+            with suppress(CasError):  # a file that cannot be removed now expires later
+                self.discard(session)
+        return len(stale)
 
     async def seal(self, session: Session) -> None:
         """Refuse further appends, here and in the file.
@@ -295,5 +344,5 @@ class Sessions:
     async def open(cls, root: Path, secret: bytes, min_free: int) -> AsyncIterator[Self]:
         """Sessions with their hashing tasks, for the length of a block."""
         sessions = cls(root, secret, min_free)
-        async with background(*[sessions.hash_turns] * HASHERS):
+        async with background(*[sessions.hash_turns] * HASHERS, sessions.following.run):
             yield sessions

@@ -42,7 +42,7 @@ async def more(upload: Upload, content: bytes, step: int = STEP) -> Upload:
 
 def changes_for(upload: Upload, digest: Digest, owner: Owner = OWNER):
     """What a blob PUT commits."""
-    return [Adopt(upload.id, digest, owner), Link(owner.image, digest.key, 3600)]
+    return [Adopt(upload.id, digest, upload.owner), Link(owner.image, digest.key, 3600)]
 
 
 async def push(store: Store, content: bytes, owner: Owner = OWNER) -> Digest:

@@ -12,6 +12,7 @@ from cas.errors import (
     OffsetMismatch,
     StorageFull,
     StoreFailed,
+    UploadOrphaned,
     UploadUnknown,
 )
 from cas.local import StoreSettings
@@ -189,17 +190,20 @@ async def test_the_data_directory_may_have_a_path_that_fits_no_socket_address(da
         assert has(store, digest)
 
 
-async def test_after_a_restart_keys_begin_anew_and_their_followers_are_told(daemons, root):
+async def test_after_a_restart_a_key_goes_on_with_the_next_append(daemons, root):
     async with daemons.connected(root) as store:
         mine, _ = await store.stage(OWNER, key="upstream/nginx")
         await mine.append(0, SMALL)
         daemons.ask("stop", root)
         daemons.ask("serve", root)
 
-        with pytest.raises(UploadUnknown):
-            await store.wait_grown(mine, 0)
-        assert (await store.stage(OWNER, key="upstream/nginx"))[1]
-        assert await mine.append(5, SMALL) == 10  # its owner may finish it all the same
+        with pytest.raises(UploadOrphaned):
+            await store.wait_grown(mine, 5)
+        assert await mine.append(5, SMALL) == 10
+
+        again, is_owner = await store.stage(OWNER, key="upstream/nginx")
+        assert (again.id, again.size, is_owner) == (mine.id, 10, False)
+        assert await store.wait_grown(mine, 5) == 10
 
 
 async def test_the_end_of_a_worker_passes_its_keys_on(daemons, root):
@@ -214,5 +218,5 @@ async def test_the_end_of_a_worker_passes_its_keys_on(daemons, root):
 
 
 async def told_that_it_ended(store, upload):
-    with trio.fail_after(5), pytest.raises(UploadUnknown):
+    with trio.fail_after(5), pytest.raises(UploadOrphaned):
         await store.wait_grown(upload, 0)

@@ -6,7 +6,7 @@ import trio
 
 from cas import layout
 from cas.digest import Digest
-from cas.errors import BlobUnknown, DaemonAway, StoreFailed, UploadUnknown
+from cas.errors import BlobUnknown, DaemonAway, StoreFailed, UploadOrphaned
 from cas.remote import channel as channels, daemon, wire
 from cas.remote.calls import Calls
 from cas.remote.channel import Channel, Hangup
@@ -331,12 +331,9 @@ async def test_the_keys_of_a_client_that_died_pass_on_and_its_other_uploads_stay
     told = trio.Event()
 
     async def follow():
-        with pytest.raises(UploadUnknown):
-            await second.call(
-                wire.WaitGrown(followed.owner, followed.session, 0, "upstream/nginx"),
-                wire.Number,
-                second.followers,
-            )
+        waiting = wire.WaitGrown(followed.owner, followed.session, 0)
+        with pytest.raises(UploadOrphaned):
+            await second.call(waiting, wire.Growth, second.followers)
         told.set()
 
     async with trio.open_nursery() as nursery:
@@ -358,9 +355,9 @@ async def test_the_end_of_a_follower_leaves_the_key_to_its_owner(path):
     other = await stage(second, "upstream/redis")
 
     second.close()
-    waiting = wire.WaitGrown(other.owner, other.session, 0, "upstream/redis")
-    with trio.fail_after(5), pytest.raises(UploadUnknown):
-        await first.call(waiting, wire.Number, first.followers)
+    waiting = wire.WaitGrown(other.owner, other.session, 0)
+    with trio.fail_after(5), pytest.raises(UploadOrphaned):
+        await first.call(waiting, wire.Growth, first.followers)
 
     found = await stage(first, "upstream/nginx")
     assert (found.session, found.is_owner) == (keyed.session, False)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from cas.digest import Digest
-from cas.errors import DaemonAway, UploadUnknown
+from cas.errors import DaemonAway, UploadOrphaned, UploadUnknown
 from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from tests.cas.daemons import Daemons
@@ -141,9 +141,10 @@ async def test_killing_a_worker_passes_its_key_on_and_leaves_the_daemon_as_it_wa
             assert followed.size == 300_000
 
             worker.kill()
-            with trio.fail_after(10), pytest.raises(UploadUnknown):
+            with trio.fail_after(10), pytest.raises(UploadOrphaned):
                 await store.wait_grown(followed, 300_000)
 
-        assert (await store.stage(OWNER, key="upstream/nginx"))[1]
+        again, is_owner = await store.stage(OWNER, key="upstream/nginx")
+        assert (again.id, again.size, is_owner) == (followed.id, 300_000, True)
         assert pull(store, await push(store, noise(200_000))) == noise(200_000)
         assert await drift(store) == []
