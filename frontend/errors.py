@@ -1,10 +1,11 @@
 """Which status and which code an error is answered with: the only module that knows.
 
-`WIRE` has every error type of `cas.errors`, `index.errors` and `frontend.domain.faults`; a test
-asserts it. Bodies follow the distribution-spec, "Error Codes".
+`WIRE` has every error type of `cas.errors`, `index.errors`, `frontend.domain.faults` and
+`frontend.upstream.errors`; a test asserts it. Bodies follow the distribution-spec, "Error Codes".
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from cas import errors as cas
 from frontend.domain import faults, rule_faults, search_faults
 from frontend.domain.message import Realm, Response
 from frontend.domain.rights import challenge
+from frontend.upstream import errors as upstream
 from index import errors as index
 
 API_VERSION: Final = ("Docker-Distribution-API-Version", "registry/2.0")
@@ -38,6 +40,7 @@ class Wire:
 _SOON: Final = {"Retry-After": "1"}
 _LATER: Final = {"Retry-After": "30"}
 _BROKEN: Final = Wire(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", _INTERNAL)
+_GATEWAY: Final = Wire(HTTPStatus.BAD_GATEWAY, "UNAVAILABLE")
 _FULL: Final = Wire(HTTPStatus.INSUFFICIENT_STORAGE, "UNAVAILABLE", "the server's disk is full")
 
 WIRE: Final[Mapping[type[Exception], Wire]] = {
@@ -83,6 +86,23 @@ WIRE: Final[Mapping[type[Exception], Wire]] = {
     faults.Denied: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
     faults.CsrfFailed: Wire(HTTPStatus.FORBIDDEN, "DENIED"),
     faults.TooManyRequests: Wire(HTTPStatus.TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+    # other registries; what an administrator has to mend is a bad gateway to all others
+    upstream.UpstreamFault: _GATEWAY,
+    upstream.UpstreamMissing: Wire(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN"),
+    upstream.ManifestMissing: Wire(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN"),
+    upstream.BlobMissing: Wire(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN"),
+    upstream.NameMissing: Wire(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN"),
+    upstream.UpstreamDenied: Wire(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN"),
+    upstream.UpstreamUnauthorized: _GATEWAY,
+    upstream.UpstreamLimited: Wire(HTTPStatus.TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+    upstream.UpstreamUnavailable: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    upstream.UpstreamResting: Wire(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    upstream.UpstreamBroken: _GATEWAY,
+    upstream.UpstreamChanged: _GATEWAY,
+    upstream.UpstreamRefused: _GATEWAY,
+    upstream.AddressRefused: _GATEWAY,
+    upstream.RedirectRefused: _GATEWAY,
+    upstream.RealmRefused: _GATEWAY,
     # bytes
     cas.DigestInvalid: Wire(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID"),
     cas.DigestMismatch: Wire(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID"),
@@ -177,5 +197,7 @@ def _own_headers(error: Exception, realm: Realm | None) -> tuple[tuple[str, str]
             return (("Content-Range", f"bytes */{error.size}"),)
         case faults.TooManyRequests():
             return (("Retry-After", str(error.retry_after)),)
+        case upstream.UpstreamLimited() | upstream.UpstreamUnavailable():
+            return (("Retry-After", str(max(1, math.ceil(error.retry_after)))),)
         case _:
             return ()

@@ -12,6 +12,7 @@ from frontend.domain import faults, rule_faults, search_faults
 from frontend.domain.faults import FrontendFault
 from frontend.domain.message import Realm
 from frontend.errors import WIRE, error_response, wire
+from frontend.upstream import errors as upstream_errors
 from index import errors as index_errors
 from index.changes import ImageName, TagExists
 from index.errors import ExpectationsFailed, IndexFault
@@ -36,7 +37,14 @@ def body_of(response):
     "kind",
     [
         kind
-        for module in (faults, rule_faults, search_faults, cas_errors, index_errors)
+        for module in (
+            faults,
+            rule_faults,
+            search_faults,
+            upstream_errors,
+            cas_errors,
+            index_errors,
+        )
         for kind in kinds_of(module)
     ],
     ids=lambda kind: kind.__name__,
@@ -78,6 +86,8 @@ def test_head_has_the_length_but_no_body():
         (faults.MethodNotAllowed("PUT", ("GET", "HEAD")), "Allow", "GET, HEAD"),
         (faults.RangeNotSatisfiable(5), "Content-Range", "bytes */5"),
         (faults.TooManyRequests(7), "Retry-After", "7"),
+        (upstream_errors.UpstreamLimited("x", retry_after=6.1), "Retry-After", "7"),
+        (upstream_errors.UpstreamResting("x"), "Retry-After", "1"),
         (Busy("the queue"), "Retry-After", "1"),
         (DaemonAway(), "Retry-After", "1"),
     ],
@@ -132,6 +142,16 @@ def test_messages_are_for_people(kind):
     for message, _ in error.entries():
         assert 5 < len(message) < 400
         assert message == message.strip()
+
+
+@pytest.mark.parametrize("kind", kinds_of(upstream_errors), ids=lambda kind: kind.__name__)
+def test_who_pulls_is_not_told_where_the_image_comes_from(kind):
+    error = kind("https://upstream.example", "no route to 10.0.0.1")
+
+    assert "example" not in str(error_response(error).body)
+    assert "10.0.0.1" not in str(error_response(error).body)
+    assert "upstream.example" in error.told
+    assert "10.0.0.1" in error.told
 
 
 @pytest.mark.parametrize(
