@@ -198,6 +198,6 @@ def _own_headers(error: Exception, realm: Realm | None) -> tuple[tuple[str, str]
         case faults.TooManyRequests():
             return (("Retry-After", str(error.retry_after)),)
         case upstream.UpstreamLimited() | upstream.UpstreamUnavailable():
-            return (("Retry-After", str(max(1, math.ceil(error.retry_after)))),)
+            return (("Retry-After", str(max(1, math.ceil(error.retry_after or 0)))),)
         case _:
             return ()

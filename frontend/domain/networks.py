@@ -115,6 +115,14 @@ class Allowance:
             return not is_named and not any(address in network for network in self.networks)
         return reach is Reach.NEVER
 
+    def refuses_text(self, host: str) -> bool:
+        """The same of a host that somebody else looks up: only written addresses are refused."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return self.refuses(host, address)
+
     def trusts(self, host: str) -> bool:
         """Whether `host`, as it was written, is allowed by name or by its literal address."""
         try:

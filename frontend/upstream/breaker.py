@@ -8,7 +8,7 @@ half-open one may try: if it succeeds all is well, if it fails a longer rest beg
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -59,6 +59,10 @@ class Health:
     requests: int
     failures: int
     bytes_fetched: int
+
+    def at(self, since: float, failed_at: float | None) -> "Health":
+        """The same with times of another clock."""
+        return replace(self, since=since, failed_at=failed_at)
 
 
 class Breaker:

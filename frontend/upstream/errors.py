@@ -76,7 +76,7 @@ class UpstreamUnauthorized(UpstreamFault):
 class UpstreamLimited(UpstreamFault):
     """429: nothing is asked for `retry_after` seconds."""
 
-    retry_after: float = 0.0
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         return "the upstream registry limits how often it may be asked: try again later"
@@ -86,7 +86,7 @@ class UpstreamLimited(UpstreamFault):
 class UpstreamUnavailable(UpstreamFault):
     """It cannot be reached, is silent for too long, or says that it cannot (5xx)."""
 
-    retry_after: float = 0.0
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         return "the upstream registry does not answer: try again later"
