@@ -2,7 +2,7 @@
 
     python -m bench.upstream [--rounds 5] [--mib 256]
 
-Each reads the body and forgets it. The ratio is what counts: seconds of different days mean nothing.
+Each reads the body and forgets it. What counts is the ratio, of one run.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
 from frontend.upstream.transfers import fetching
 from frontend.upstream.transport import Way, make_trust
-
 
 _TRUST = make_trust()  # once a process
 
@@ -119,7 +118,7 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    async def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):  # noqa: ANN001, ANN201, ASYNC109 - the library's own signature
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> _Stream:
         connected = trio.socket.socket()
         await connected.connect((host, port))
         return _Stream(connected)
@@ -127,13 +126,15 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 async def _httpcore(server: Server, digest: str, size: int) -> None:
     url = f"{server.url}/v2/{server.image}/blobs/{digest}"
-    async with httpcore.AsyncConnectionPool(network_backend=_Backend()) as pool:
-        async with pool.stream("GET", url) as answer:
-            received = 0
-            async for block in answer.aiter_stream():
-                received += len(block)
-            if received != size:
-                raise SystemExit("bench: too few bytes")
+    received = 0
+    async with (
+        httpcore.AsyncConnectionPool(network_backend=_Backend()) as pool,
+        pool.stream("GET", url) as answer,
+    ):
+        async for block in answer.aiter_stream():
+            received += len(block)
+    if received != size:
+        raise SystemExit("bench: too few bytes")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from frontend.domain.upstream import Kind, Upstream
 from frontend.domain.urls import Url
 from frontend.upstream.connection import Fields
 from frontend.upstream.errors import UpstreamBroken, UpstreamChanged, UpstreamFault
-from frontend.upstream.transport import Reply
+from frontend.upstream.transport import Reply, read_short
 from frontend.upstream.wire import WIDE
 
 _IDENTITY: Final = ("", "identity")
@@ -112,13 +112,7 @@ class Answer:
         Raises:
             UpstreamBroken: as `receive_into`, or more than `limit` bytes come.
         """
-        content = bytearray()
-        view = memoryview(bytearray(min(limit + 1, WIDE)))
-        while count := await self.receive_into(view):
-            content += view[:count]
-            if len(content) > limit:
-                raise UpstreamBroken(self._upstream, f"more than {limit} bytes")
-        return bytes(content)
+        return await read_short(self, limit, self._upstream)
 
     def watch(self, count: Callable[[int], None], tell: Callable[[UpstreamFault], None]) -> None:
         """Have bytes counted, and faults of the body told."""

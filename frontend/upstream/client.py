@@ -10,13 +10,13 @@ Nothing of a client of ours can be passed on: there is no parameter for it.
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal
 
 import trio
 
 from frontend.domain.challenges import parse_challenges
-from frontend.domain.fields import parse_length, parse_rate
+from frontend.domain.fields import parse_rate
 from frontend.domain.upstream import Upstream
 from frontend.domain.urls import Url, UrlInvalid
 from frontend.upstream.addresses import Resolve, resolve
@@ -36,7 +36,7 @@ from frontend.upstream.errors import (
 )
 from frontend.upstream.statuses import AGENT, absence_of, fault_of
 from frontend.upstream.tokens import Tokens
-from frontend.upstream.transport import MAX_DRAINED, Reply, Transport, Way
+from frontend.upstream.transport import Reply, Transport, Way
 
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -127,7 +127,7 @@ class UpstreamClient:
         reply, at = await self._followed(stack, method, wanted.fields(), url, said)
         if reply.status == 401 and at.origin == self.upstream.origin:
             challenges = parse_challenges(reply.fields.get("www-authenticate", ""))
-            await _drain(reply)
+            await reply.drain()
             await stack.aclose()  # the token may come over the same connection
             more = await self._tokens.answer(challenges, wanted.path, said)
             if more is not None:
@@ -154,7 +154,7 @@ class UpstreamClient:
                 if reply.status not in _REDIRECTS:
                     stack.push_async_exit(inner.pop_all())
                     return reply, at
-                await _drain(reply)
+                await reply.drain()
             at = self._redirected(at, reply)
         raise RedirectRefused(self._label, f"more than {MAX_REDIRECTS} redirects")
 
@@ -180,7 +180,7 @@ class UpstreamClient:
         self, reply: Reply, wanted: Wanted, at: Url, said: str | None
     ) -> UpstreamFault:
         """What an answer without what was wanted means."""
-        code = _CODE.search(await _drain(reply))
+        code = _CODE.search(await reply.drain())
         why = f"{at.shown} answered {reply.status}{f' {code[1].decode()}' if code else ''}"
         if reply.status in (401, 403):
             # A token that was given and is not enough says nothing against the credentials.
@@ -192,12 +192,3 @@ class UpstreamClient:
             reply, self._label, why
         )
         return found or UpstreamBroken(self._label, why)
-
-
-async def _drain(reply: Reply) -> bytes:
-    """Read a short body, so that the connection can be used again; of a long one, nothing."""
-    length = parse_length(reply.fields.get("content-length"))
-    if (length or 0) <= MAX_DRAINED:
-        with suppress(UpstreamBroken):
-            return await reply.read(MAX_DRAINED)
-    return b""

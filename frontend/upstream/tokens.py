@@ -26,7 +26,7 @@ from frontend.upstream.errors import (
     UpstreamUnauthorized,
 )
 from frontend.upstream.statuses import AGENT, fault_of
-from frontend.upstream.transport import Reply, Transport
+from frontend.upstream.transport import Reply, Transport, read_short
 
 REFRESH_USER: Final = "<token>"  # docker's name for: the password is a refresh token
 MAX_TOKENS: Final = 1024  # images; the one that was asked for longest ago is forgotten
@@ -161,7 +161,7 @@ class Tokens:
     async def _read(self, reply: Reply) -> _Token:
         if reply.status != 200:
             raise self._fault(reply)
-        content = await reply.read(MAX_ANSWER)
+        content = await read_short(reply, MAX_ANSWER, self._label)
         try:
             answer = msgspec.json.decode(content, type=_Answer, strict=False)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

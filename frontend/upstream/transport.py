@@ -7,12 +7,13 @@ neither proxies nor certificates nor passwords.
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
+from frontend.domain.fields import parse_length
 from frontend.domain.networks import Allowance
 from frontend.domain.urls import Origin, Url
 from frontend.upstream.addresses import Resolve, dial, resolve
@@ -70,6 +71,7 @@ class Reply:
         self._upstream = upstream
         self._connection = connection
         self._patience = way.patience
+        self._drained: bytes | None = None
         self._is_over = False
         self._waited = 0.0
         self._received = 0
@@ -103,19 +105,38 @@ class Reply:
         """Never touch the connection again: it may be another's."""
         self._is_over = True
 
-    async def read(self, limit: int) -> bytes:
-        """All of a body that is to be short.
+    async def drain(self) -> bytes:
+        """Read a short body, so that the connection can be used again; of a long one, nothing.
 
-        Raises:
-            UpstreamBroken: as `receive_into`, or more than `limit` bytes come.
+        Once is enough: later calls return the same.
         """
-        content = bytearray()
-        view = memoryview(bytearray(min(limit + 1, WIDE)))
-        while count := await self.receive_into(view):
-            content += view[:count]
-            if len(content) > limit:
-                raise UpstreamBroken(self._upstream, f"more than {limit} bytes")
-        return bytes(content)
+        length = parse_length(self.fields.get("content-length")) or 0
+        if self._drained is None and length <= MAX_DRAINED:
+            with suppress(UpstreamBroken):
+                self._drained = await read_short(self, MAX_DRAINED, self._upstream)
+        return self._drained or b""
+
+
+class Source(Protocol):
+    """A body, as it comes."""
+
+    async def receive_into(self, view: memoryview) -> int:
+        """Receive at least a byte, at most `view`; 0 at the end."""
+
+
+async def read_short(source: Source, limit: int, upstream: str) -> bytes:
+    """All of a body that is to be short.
+
+    Raises:
+        UpstreamBroken: more than `limit` bytes come; or as `source` says.
+    """
+    content = bytearray()
+    view = memoryview(bytearray(min(limit + 1, WIDE)))
+    while count := await source.receive_into(view):
+        content += view[:count]
+        if len(content) > limit:
+            raise UpstreamBroken(upstream, f"more than {limit} bytes")
+    return bytes(content)
 
 
 class Transport:

@@ -1,6 +1,7 @@
 """An upstream for each test."""
 
 import pytest
+import trio
 
 from tests.upstream.faulty import Faulty
 
@@ -9,4 +10,7 @@ from tests.upstream.faulty import Faulty
 async def faulty(nursery):
     upstream = Faulty(nursery)
     await upstream.begin()
-    return upstream
+    yield upstream
+    for client in upstream.clients:
+        with trio.CancelScope(shield=True):
+            await client.aclose()

@@ -58,6 +58,7 @@ class Faulty:
     ports: dict[str, int] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=lambda: {HOST: ["127.0.0.1"]})
     resolved: list[str] = field(default_factory=list)
+    clients: list[UpstreamClient] = field(default_factory=list)
     connections: int = 0
     port: int = 0
 
@@ -95,7 +96,9 @@ class Faulty:
         if patience is not None:
             settings["patience"] = patience
         upstream = Upstream.parse(url or self.url(), credentials)
-        return UpstreamClient(upstream, Way(**settings), self.resolve)
+        made = UpstreamClient(upstream, Way(**settings), self.resolve)
+        self.clients.append(made)
+        return made
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
