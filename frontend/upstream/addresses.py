@@ -3,6 +3,7 @@
 So nothing can say one address when it is looked at and another one when it is used.
 """
 
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
@@ -56,7 +57,8 @@ async def dial(
             raise AddressRefused(upstream, f"{where} must not be asked: see proxy.allow")
     found, errors = await _connect_first(addresses[:MAX_DIALLED], port)
     if found is None:
-        reasons = ", ".join(dict.fromkeys(error.strerror or str(error) for error in errors))
+        texts = [os.strerror(error.errno) if error.errno else str(error) for error in errors]
+        reasons = ", ".join(dict.fromkeys(texts))
         raise UpstreamUnavailable(upstream, f"no connection to {host}:{port}: {reasons}")
     return found
 
