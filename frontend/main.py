@@ -103,16 +103,17 @@ def serve(
 @config.command(name="check")
 def check_config(*, config: Config = None) -> None:
     """Read the configuration file and the environment, and show what would be used."""
-    import msgspec
-
+    from frontend.outbound import build_way
     from frontend.server.certificate import CertificateUnusable, open_certificate
+    from frontend.settings import SettingsError, shown
 
     settings = _settings(config, {})
     try:
         open_certificate(settings.http)
-    except CertificateUnusable as error:
+        build_way(settings.proxy)
+    except (CertificateUnusable, SettingsError) as error:
         raise Failure(str(error)) from None
-    _write(json.dumps(msgspec.to_builtins(settings), indent=2))
+    _write(json.dumps(shown(settings), indent=2))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,11 +16,22 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from frontend.domain.networks import Allowance
 from frontend.domain.peer import Proxies, Says
+from frontend.domain.upstream import OutboundProxy
 
 FILE_NAME = "orlop.toml"
 _PREFIX = "ORLOP_"
 _PLAIN_URL = re.compile(r"[A-Za-z0-9:/\[\]._~%!$&'()*+,;=-]+")  # RFC 3986, 2.2 without ? # @
+
+_LISTS = ("http.trusted_proxies", "proxy.allow")
+# What cannot be read is found out before it is used; a ValueError says what is wrong.
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "http.trusted_proxies": Proxies,
+    "proxy.allow": Allowance.parse,
+    "proxy.http_proxy": OutboundProxy.parse,
+    "proxy.https_proxy": OutboundProxy.parse,
+}
 
 Seconds = Annotated[float, Meta(gt=0)]
 Lifetime = Annotated[int, Meta(ge=0)]
@@ -93,6 +104,20 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     refresh_seconds: Annotated[int, Meta(ge=60)] = 31_536_000  # a year, of `docker login`
 
 
+class Proxy(msgspec.Struct, frozen=True, kw_only=True):
+    """How other registries are reached, and how long they may keep us waiting."""
+
+    allow: tuple[str, ...] = ()  # hosts and networks that upstreams may lead to, beside public ones
+    ca: str = ""  # PEM; trusted beside the system's certificates
+    http_proxy: str = ""  # for upstreams without TLS; of the environment's variables none is read
+    https_proxy: str = ""
+    connect_seconds: Seconds = 10.0  # to look a name up, connect and agree on TLS
+    answer_seconds: Seconds = 30.0  # to the end of an answer's head
+    stall_seconds: Seconds = 30.0  # without one byte of a body
+    min_body_rate: Bytes = 1024  # bytes/s of a body, after 10 s of waiting for it
+    connections: Count = 32  # to one upstream at once, of each worker
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -116,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     access: Access = Access()
     journal: Journal = Journal()
+    proxy: Proxy = Proxy()
     log: Log = Log()
     storage: Storage = Storage()
 
@@ -127,6 +153,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "limits": Limits,
     "access": Access,
     "journal": Journal,
+    "proxy": Proxy,
     "log": Log,
     "storage": Storage,
 }
@@ -221,6 +248,15 @@ def is_http_url(url: str) -> bool:
     return is_plain and has_host and parts.scheme in ("http", "https")
 
 
+def shown(settings: Settings) -> dict[str, Any]:
+    """All of it for people: without the passwords of proxies."""
+    found: dict[str, Any] = msgspec.to_builtins(settings)
+    for key in ("http_proxy", "https_proxy"):
+        url = found["proxy"][key]
+        found["proxy"][key] = re.sub(r"//.*@", "//***@", url)
+    return found
+
+
 def known_keys() -> list[str]:
     """Every `section.key`."""
     return [
@@ -268,12 +304,12 @@ def _check(value: _Value) -> Any:  # noqa: ANN401 - a value of any key
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise SettingUnknown(value.source, name, nearest)
     given = value.value
-    if name == "http.trusted_proxies" and isinstance(given, str):  # a variable holds no list
+    if name in _LISTS and isinstance(given, str):  # a variable holds no list
         given = [text.strip() for text in given.split(",") if text.strip()]
     try:
         msgspec.convert({value.key: given}, SECTIONS[value.section], strict=False)
-        if name == "http.trusted_proxies":
-            Proxies(given)
+        if name in _CHECKS:
+            _CHECKS[name](given)
     except (msgspec.ValidationError, ValueError) as error:
         raise SettingInvalid(value.source, f"{name}: {error}") from None
     if name == "http.public_url" and given and not is_http_url(given):

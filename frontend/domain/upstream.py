@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from frontend.domain.names import MAX_NAME, is_component
 from frontend.domain.urls import Origin, Url, UrlInvalid
@@ -109,3 +109,28 @@ class Upstream:
         """
         is_downgrade = self.origin.scheme == "https" and realm.origin.scheme != "https"
         return not is_downgrade and realm.origin.host in (self.realm_hosts | allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundProxy:
+    """A proxy on our way out, from configuration; `basic` is its Proxy-Authorization, or empty."""
+
+    url: Url
+    basic: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read `http://[user:password@]host:port`, both percent-encoded; nothing is none.
+
+        Raises:
+            UrlInvalid: it is something else; without repeating what may be a password.
+        """
+        if not text:
+            return None
+        scheme, mark, rest = text.partition("://")
+        login, at, host = rest.rpartition("@")
+        url = Url.parse(f"{scheme}{mark}{host}")
+        if url.target != "/":
+            raise UrlInvalid("a proxy has no path")
+        user, _, password = login.partition(":")
+        return cls(url, Credentials(unquote(user), unquote(password)).basic if at else "")

@@ -15,6 +15,7 @@ import trio
 
 from frontend.domain.fields import parse_length
 from frontend.domain.networks import Allowance
+from frontend.domain.upstream import OutboundProxy
 from frontend.domain.urls import Origin, Url
 from frontend.upstream.addresses import Resolve, dial, resolve
 from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head
@@ -44,8 +45,7 @@ class Way:
     trust: ssl.SSLContext
     allowance: Allowance = field(default_factory=Allowance)
     patience: Patience = field(default_factory=Patience)
-    proxies: dict[str, Url] = field(default_factory=dict)  # of the scheme that is asked for
-    proxy_basic: dict[str, str] = field(default_factory=dict, repr=False)  # Proxy-Authorization
+    proxies: dict[str, OutboundProxy] = field(default_factory=dict)  # by the scheme asked for
     connections: int = 32  # to one upstream at once; more wait
 
 
@@ -234,12 +234,12 @@ class Transport:
             wire: Wire = Plain(found)
         else:
             self._check_name(origin)
-            near = Allowance(frozenset({proxy.origin.host}))
-            at = proxy.origin
+            at = proxy.url.origin
+            near = Allowance(frozenset({at.host}))
             wire = Plain(await dial(at.host, at.port, near, self._label, self._resolve))
         try:
-            if proxy is not None and proxy.origin.scheme == "https":
-                wire = await self._secured(wire, proxy.origin.host)
+            if proxy is not None and proxy.url.origin.scheme == "https":
+                wire = await self._secured(wire, proxy.url.origin.host)
             if proxy is not None and origin.scheme == "https":
                 await self._open_tunnel(wire, origin)
             return await self._secured(wire, origin.host) if origin.scheme == "https" else wire
@@ -275,8 +275,8 @@ class Transport:
             raise UpstreamUnavailable(self._label, f"the proxy answered {head.status}")
 
     def _proxy_fields(self, scheme: str) -> Fields:
-        value = self._way.proxy_basic.get(scheme)
-        return [] if value is None else [("Proxy-Authorization", value)]
+        proxy = self._way.proxies.get(scheme)
+        return [("Proxy-Authorization", proxy.basic)] if proxy and proxy.basic else []
 
     def _take(self, origin: Origin) -> Connection | None:
         """The youngest idle connection to `origin` that has not been closed."""

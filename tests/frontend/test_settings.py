@@ -1,11 +1,14 @@
 """Where each setting comes from, and what is said of one that cannot be."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 
+from frontend.outbound import build_way
 from frontend.settings import (
+    Proxy,
     SettingInvalid,
     Settings,
     SettingUnknown,
@@ -13,6 +16,7 @@ from frontend.settings import (
     known_keys,
     listen_address,
     load,
+    shown,
 )
 
 
@@ -81,6 +85,36 @@ def test_an_address_as_clients_reach_it_may_have_a_path_and_a_port(here):
         assert load(None, {"ORLOP_HTTP__PUBLIC_URL": url}, {}).http.public_url == url
 
 
+def test_ways_out_are_read_and_shown_without_their_passwords(here):
+    password = secrets.token_urlsafe(12)
+    environment = {
+        "ORLOP_PROXY__ALLOW": "10.0.0.0/8, cache.example",
+        "ORLOP_PROXY__HTTPS_PROXY": f"http://me:{password}@proxy.example:3128",
+    }
+
+    settings = load(None, environment, {})
+
+    assert settings.proxy.allow == ("10.0.0.0/8", "cache.example")
+    way = build_way(settings.proxy)
+    assert str(way.proxies["https"].url) == "http://proxy.example:3128/"
+    assert list(way.proxies) == ["https"]
+    assert way.allowance.trusts("cache.example")
+    assert shown(settings)["proxy"]["https_proxy"] == "http://***@proxy.example:3128"
+    assert password not in str(shown(settings)) + repr(way)
+
+
+def test_a_password_of_a_proxy_that_cannot_be_is_not_repeated(here):
+    with pytest.raises(SettingInvalid) as caught:
+        load(None, {"ORLOP_PROXY__HTTP_PROXY": "http://me:hidden@ho st"}, {})
+
+    assert "hidden" not in str(caught.value)
+
+
+def test_certificates_that_cannot_be_read_are_named(here):
+    with pytest.raises(SettingInvalid, match=r"proxy\.ca: No such file"):
+        build_way(Proxy(ca=str(here / "gone.pem")))
+
+
 def test_the_admins_password_is_no_setting(here):
     load(None, {"ORLOP_ADMIN_PASSWORD": "x"}, {})
 
@@ -111,6 +145,12 @@ def test_the_admins_password_is_no_setting(here):
         ("ORLOP_SCRUB__INTERVAL_SECONDS", "monthly"),
         ("ORLOP_SCRUB__BYTES_PER_SECOND", "-1"),
         ("ORLOP_SCRUB__BYTES_PER_SECOND", "1.5"),
+        ("ORLOP_PROXY__ALLOW", "10.0.0.0/33"),
+        ("ORLOP_PROXY__ALLOW", "a.example,http://b.example"),
+        ("ORLOP_PROXY__HTTP_PROXY", "socks5://host:1080"),
+        ("ORLOP_PROXY__HTTPS_PROXY", "host:3128"),
+        ("ORLOP_PROXY__HTTPS_PROXY", "http://host:3128/path"),
+        ("ORLOP_PROXY__CONNECTIONS", "0"),
     ],
 )
 def test_a_value_that_cannot_be_says_where_it_came_from(here, name, value):

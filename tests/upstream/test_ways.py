@@ -7,7 +7,7 @@ import ssl
 import pytest
 import trio
 
-from frontend.domain.urls import Url
+from frontend.domain.upstream import OutboundProxy
 from frontend.upstream.answers import Wanted
 from frontend.upstream.errors import (
     AddressRefused,
@@ -158,25 +158,28 @@ async def _pump(source, target, scope):
     scope.cancel()
 
 
-async def proxied(nursery, scheme, ways=None, **more):
+async def proxied(nursery, scheme, ways=None, login=""):
     proxy = Proxy(nursery, ways)
     await proxy.faulty.begin()
-    return proxy, {"proxies": {scheme: Url.parse(proxy.faulty.url(host="127.0.0.1"))}} | more
+    url = proxy.faulty.url(host=f"{login}127.0.0.1")
+    return proxy, {"proxies": {scheme: OutboundProxy.parse(url)}}
 
 
 async def test_a_proxy_is_asked_for_the_whole_url_and_knows_the_names(faulty, nursery):
-    basic = "Basic " + base64.b64encode(b"me:" + secrets.token_bytes(3)).decode()
-    proxy, way = await proxied(nursery, "http", proxy_basic={"http": basic})
+    password = secrets.token_urlsafe(12)
+    basic = "Basic " + base64.b64encode(f"m@e:{password}".encode()).decode()
+    proxy, way = await proxied(nursery, "http", login=f"m%40e:{password}@")
     client = faulty.client(url="http://far.example", **way)
 
     for _ in range(2):
         assert await get(client) == b"http://far.example/v2/app/manifests/v1"
 
-    [asked, _] = proxy.faulty.requests
+    [asked, again] = proxy.faulty.requests
+    assert again == asked
     assert asked.headers["host"] == "far.example"
     assert asked.headers["proxy-authorization"] == basic
     assert proxy.faulty.connections == 1
-    assert basic not in repr(way["proxies"])
+    assert basic not in repr(way)
     assert faulty.resolved == []
 
 
