@@ -2,8 +2,8 @@
 
 Every registry has its turn in every round, all pinned to the same core, the load to another.
 Compared: manifests, blobs, tags, uploads, images, mounts. Of Orlop alone: push, memory, dedup,
-scale, workers, collection, search, credentials. All by default; with --quick only the compared
-ones, briefly. Needs wrk and docker-registry.
+scale, workers, collection, search, credentials, proxy. All by default; with --quick only the
+compared ones, briefly. Needs wrk and docker-registry.
 """
 
 import argparse

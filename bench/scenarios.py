@@ -12,6 +12,7 @@ from bench import content, servers
 from bench.client import file_digest, pull_digest, push_blob
 from bench.collection import collection
 from bench.credentials import credentials
+from bench.proxy import proxy
 from bench.row import Row
 from bench.scale import fill
 from bench.search import search
@@ -159,4 +160,5 @@ SCENARIOS = {
     "collection": collection,
     "search": search,
     "credentials": credentials,
+    "proxy": proxy,
 }

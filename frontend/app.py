@@ -20,7 +20,7 @@ from frontend.management.routing import ADMITTED, GONE, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.delivery import deliver, wait_gone
+from frontend.server.delivery import Way, deliver, wait_gone
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
 
@@ -67,7 +67,7 @@ class Connection(TrioASGIHTTPConnection):
             return
         except KNOWN_PROBLEMS as error:
             refusal = problem_response(error, client.realm, self.scope["method"])
-            await deliver(refusal, body, receive, send)
+            await deliver(refusal, body, Way(receive, send))
             return
         self.scope["state"] |= {ADMITTED: admitted, GONE: partial(wait_gone, receive)}
         self.scope["headers"] = [
@@ -93,7 +93,7 @@ class RegistryApp(QuartTrio):
 
 def is_registry_path(raw_path: bytes) -> bool:
     """Whether the registry API answers it, be it with an error."""
-    return raw_path == b"/v2" or raw_path.startswith(b"/v2/")
+    return raw_path == b"/v2" or raw_path.startswith((b"/v2/", b"/mirror/"))
 
 
 class _Replay:

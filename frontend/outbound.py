@@ -1,7 +1,7 @@
 """The way to other registries, as it is configured."""
 
 from frontend.domain.networks import Allowance
-from frontend.domain.upstream import OutboundProxy
+from frontend.domain.outbound import OutboundProxy
 from frontend.settings import Proxy, SettingInvalid
 from frontend.upstream.transport import Patience, Way, make_trust
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import trio
@@ -19,6 +20,9 @@ from frontend.bootstrap import prepare
 from frontend.domain.message import Realm
 from frontend.domain.peer import Proxies
 from frontend.greeting import greeting, public_url
+from frontend.outbound import build_way
+from frontend.proxy.proxy import Proxy
+from frontend.proxy.sources import Make
 from frontend.registry import diary
 from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
@@ -29,6 +33,8 @@ from frontend.server.serving import Service, Sockets, serve
 from frontend.settings import Settings, SettingsError
 from frontend.storing import store_settings
 from frontend.touches import flushing
+from frontend.upstream.client import UpstreamClient
+from frontend.upstream.transport import Way
 from frontend.workers.launch import Launch
 from frontend.workers.signals import heed_signals
 
@@ -116,11 +122,24 @@ async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> Asy
     """Accept connections within the block; leaving it stops and drains."""
     app = RegistryApp(registry)
     gathered = flushing(registry.store, (registry.pulls,))
-    async with gathered, diary.keeping(registry), trio.open_nursery() as nursery:
-        service = Service(app, HotRegistry(registry))
-        await nursery.start(serve, service, registry.settings.http, sockets, stop)
-        yield
-        stop.set()
+    async with gathered, diary.keeping(registry), trio.open_nursery() as around:
+        await around.start(registry.proxy.run)  # what is fetched outlives every connection
+        async with trio.open_nursery() as nursery:
+            service = Service(app, HotRegistry(registry))
+            await nursery.start(serve, service, registry.settings.http, sockets, stop)
+            yield
+            stop.set()
+        around.cancel_scope.cancel()
+
+
+def _client_maker(settings: Settings) -> Make:
+    """Makes clients of upstreams; certificates are read when the first one is wanted."""
+
+    @cache
+    def way() -> Way:
+        return build_way(settings.proxy)
+
+    return lambda upstream: UpstreamClient(upstream, way())
 
 
 def build_registry(
@@ -143,6 +162,12 @@ def build_registry(
         ),
         limits=limits,
         proxies=Proxies(settings.http.trusted_proxies, settings.http.forwarded_field),
+        proxy=Proxy(
+            store,
+            _client_maker(settings),
+            lease_seconds=settings.gc.lease_seconds,
+            manifest_bytes=settings.limits.manifest_bytes,
+        ),
         stats=store.stats,
         damaged=store.damaged,
     )

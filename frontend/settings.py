@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from frontend.domain.networks import Allowance
+from frontend.domain.outbound import OutboundProxy
 from frontend.domain.peer import Proxies, Says
-from frontend.domain.upstream import OutboundProxy
 
 FILE_NAME = "orlop.toml"
 _PREFIX = "ORLOP_"

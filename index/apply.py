@@ -11,6 +11,7 @@ import msgspec
 from index import keys
 from index.changes import (
     Change,
+    CheckTag,
     CreateStorage,
     DeleteRepository,
     DeleteStorage,
@@ -247,9 +248,8 @@ class Commit:
             self._transaction.put("edge_by_child", image.id + child + change.digest)
             self.ledger.refer(image.id, child, +1)
         if change.record.subject:
-            self._transaction.put(
-                "referrer", _referrer_key(image.id, change.digest, change.record), change.referrer
-            )
+            at = keys.referrer(image.id, change.digest, change.record)
+            self._transaction.put("referrer", at, change.referrer)
         self.ledger.refer(image.id, change.digest, +1)
         image = image._replace(manifests=image.manifests + 1, updated_at=self._now)
         self.ledger.put_image(change.image.path, image)
@@ -267,7 +267,7 @@ class Commit:
         for child, _ in list(self._transaction.iter_children(image.id, digest)):
             self.drop_edge(image.id, digest, child)
         if record.subject:
-            self._transaction.delete("referrer", _referrer_key(image.id, digest, record))
+            self._transaction.delete("referrer", keys.referrer(image.id, digest, record))
         self._transaction.delete("manifest", key)
         self._transaction.delete("pulled", key)
         self.ledger.note_manifest(digest)
@@ -295,13 +295,24 @@ class Commit:
             before, image = None, self._image(change.image)
         self.ledger.listed.touch_tag(image.id, change.image.path, change.tag)
         self.ledger.listed.touch_manifest(image.id, change.image.path, change.digest)
-        row = Tag(digest=change.digest, pushed_at=self._now, pushed_by=change.by)
+        checked = self._now if change.is_checked else 0
+        row = Tag(
+            digest=change.digest, pushed_at=self._now, pushed_by=change.by, checked_at=checked
+        )
         self._transaction.put("tag", keys.tag(image.id, change.tag), row.encode())
         if before is None:
-            self._transaction.put("tag_by_digest", _tag_of(image.id, change.digest, change.tag))
+            self._transaction.put("tag_by_digest", keys.tag_of(image.id, change.digest, change.tag))
             self.ledger.refer(image.id, change.digest, +1)
             image = image._replace(tags=image.tags + 1)
         self.ledger.put_image(change.image.path, image._replace(updated_at=self._now))
+
+    @apply.register
+    def _check_tag(self, change: CheckTag) -> None:
+        image = self._transaction.image(change.image)
+        row = None if image is None else self._transaction.tag(image.id, change.tag)
+        if image is not None and row is not None and row.digest == change.digest:
+            checked = msgspec.structs.replace(row, checked_at=self._now)
+            self._transaction.put("tag", keys.tag(image.id, change.tag), checked.encode())
 
     def drop_tag(self, name: ImageName, tag: str) -> None:
         """Take a tag away; what it pointed at stays."""
@@ -312,7 +323,7 @@ class Commit:
         self.ledger.listed.touch_tag(image.id, name.path, tag)
         self.ledger.listed.touch_manifest(image.id, name.path, row.digest)
         self._transaction.delete("tag", keys.tag(image.id, tag))
-        self._transaction.delete("tag_by_digest", _tag_of(image.id, row.digest, tag))
+        self._transaction.delete("tag_by_digest", keys.tag_of(image.id, row.digest, tag))
         self.ledger.refer(image.id, row.digest, -1)
         self.ledger.put_image(name.path, image._replace(tags=image.tags - 1))
 
@@ -382,11 +393,3 @@ class Commit:
             number = self._transaction.take_number(keys.META_IMAGE, 4)
             image = Image(keys.u32(repository.id) + keys.u32(number), 0, 0, 0)
         return image
-
-
-def _tag_of(image: bytes, digest: bytes, tag: str) -> bytes:
-    return image + digest + tag.encode()
-
-
-def _referrer_key(image: bytes, digest: bytes, record: Manifest) -> bytes:
-    return image + record.subject + keys.type_hash(record.artifact_type) + digest

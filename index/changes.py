@@ -104,6 +104,19 @@ class SetTag:
     tag: str
     digest: bytes | None
     by: str = ""
+    is_checked: bool = False  # the source of a proxy repository says so now
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTag:
+    """The source of a proxy repository says that `tag` points at `digest` still.
+
+    Nothing, if it does not here.
+    """
+
+    image: ImageName
+    tag: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,7 @@ Change = (
     | Unlink
     | PutManifest
     | SetTag
+    | CheckTag
     | DropPackage
     | CreateStorage
     | PutRepository

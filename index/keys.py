@@ -7,7 +7,10 @@ last in its key, or is hashed, so no key needs a terminator. `docs/formats/index
 
 from hashlib import blake2b
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from index.records import Manifest
 
 FORMAT: Final = 3  # raise it with a step in `index.upgrade`, and a golden file
 
@@ -78,6 +81,16 @@ def image(repository: bytes, path: str) -> bytes:
 def tag(image_id: bytes, name: str) -> bytes:
     """Key of `tag`: I · tag. Tags are ASCII, so byte order is the order clients expect."""
     return image_id + name.encode()
+
+
+def tag_of(image_id: bytes, digest: bytes, name: str) -> bytes:
+    """Key of `tag_by_digest`: I · D · tag."""
+    return image_id + digest + name.encode()
+
+
+def referrer(image_id: bytes, digest: bytes, record: "Manifest") -> bytes:
+    """Key of `referrer`: I · subject · T · D, of a manifest that has a subject."""
+    return image_id + record.subject + type_hash(record.artifact_type) + digest
 
 
 def type_hash(artifact_type: str) -> bytes:

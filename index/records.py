@@ -215,6 +215,19 @@ class Storage(_Row, frozen=True, kw_only=True):
     created_at: int = 0
 
 
+class Source(_Row, frozen=True, kw_only=True):
+    """Where a proxy repository has its images from; stored, never interpreted here.
+
+    Its password is not in this row: see docs/formats/accounts.md.
+    """
+
+    url: str
+    username: str = ""
+    tag_ttl_seconds: int = 300
+    offline: bool = False
+    max_bytes: int = 0  # of distinct linked bytes, beyond which images go; 0: no limit
+
+
 class Repository(_Row, frozen=True, kw_only=True):
     """A repository's settings. `id` and `revision` are set by the transaction that writes it."""
 
@@ -226,6 +239,7 @@ class Repository(_Row, frozen=True, kw_only=True):
     created_at: int = 0
     immutable_tags: tuple[str, ...] = ()  # see `index.patterns`
     quota_bytes: int = 0  # of distinct linked bytes; 0: no limit
+    source: Source | None = None  # of a proxy repository
 
 
 class Tag(_Row, frozen=True, kw_only=True):
@@ -234,6 +248,7 @@ class Tag(_Row, frozen=True, kw_only=True):
     digest: bytes
     pushed_at: int = 0
     pushed_by: str = ""
+    checked_at: int = 0  # of a proxy repository: when its source last said so
 
 
 class Manifest(_Row, frozen=True, kw_only=True):

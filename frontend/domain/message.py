@@ -1,8 +1,9 @@
 """A request and a response as values, the same for every adapter that carries them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from cas.digest import Digest
 from cas.verbs import Blob
@@ -110,6 +111,19 @@ class Slice:
         return self.stop - self.start
 
 
+class Flow(Protocol):
+    """Bytes that are still coming: a part of a blob that is fetched from elsewhere meanwhile."""
+
+    def iter_slices(self) -> AsyncGenerator[Slice, None]:
+        """Them, as they come, all that are there at once.
+
+        An error ends the connection: what was sent may be wrong.
+        """
+
+    def close(self) -> None:
+        """Let go of what is held open; a second close does nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extend:
     """A lease to renew before the answer is sent (rare: see design, invariant 3)."""
@@ -127,4 +141,5 @@ class Response:
     body: tuple[bytes | Slice, ...] = ()
     extend: Extend | None = None
     pulled: str = ""  # "image@digest" of the manifest that this hands out
-    is_lasting: bool = True  # the same request on the same snapshot gets the same; no clock decides
+    flow: Flow | None = None  # what follows the body; of a HEAD, never
+    lasts: float = math.inf  # seconds for which the same request on the same snapshot gets the same

@@ -1,12 +1,12 @@
 """Another registry, as it is configured, and what our images are called there."""
 
 import re
-from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from frontend.domain.names import MAX_NAME, is_component
+from frontend.domain.outbound import Credentials
 from frontend.domain.urls import Origin, Url, UrlInvalid
 
 Kind = Literal["manifests", "blobs", "tags", "referrers"]
@@ -17,24 +17,6 @@ _HUB_HOSTS: Final = ("docker.io", "index.docker.io", "registry-1.docker.io", "re
                      "registry.hub.docker.com", "hub.docker.com", "www.docker.com")  # fmt: skip
 _HUB_REALM: Final = "auth.docker.io"  # where Docker Hub has its tokens, since 2014
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+=-]{0,255}")  # a tag or digest of ours
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What we log in with. The user `<token>` means: the password is a refresh token."""
-
-    user: str
-    password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be said in a Basic header (RFC 7617, 2): a colon in the user."""
-        if ":" in self.user or not self.user:
-            raise UrlInvalid("a user is not empty and has no colon")
-
-    @property
-    def basic(self) -> str:
-        """The value of Authorization."""
-        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +91,3 @@ class Upstream:
         """
         is_downgrade = self.origin.scheme == "https" and realm.origin.scheme != "https"
         return not is_downgrade and realm.origin.host in (self.realm_hosts | allowed)
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundProxy:
-    """A proxy on our way out, from configuration; `basic` is its Proxy-Authorization, or empty."""
-
-    url: Url
-    basic: str = field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Read `http://[user:password@]host:port`, both percent-encoded; nothing is none.
-
-        Raises:
-            UrlInvalid: it is something else; without repeating what may be a password.
-        """
-        if not text:
-            return None
-        scheme, mark, rest = text.partition("://")
-        login, at, host = rest.rpartition("@")
-        url = Url.parse(f"{scheme}{mark}{host}")
-        if url.target != "/":
-            raise UrlInvalid("a proxy has no path")
-        user, _, password = login.partition(":")
-        return cls(url, Credentials(unquote(user), unquote(password)).basic if at else "")

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from cas.verbs import View
 from frontend.access.standing import iter_visible
@@ -38,8 +39,11 @@ from frontend.management.routing import (
     Route,
     page_of,
 )
+from frontend.proxy.sources import put_secret
 from frontend.registry.call import Registry
+from frontend.registry.mirrors import put_mirror
 from index.changes import (
+    Change,
     DeleteRepository,
     PutRepository,
     RepositoryAbsent,
@@ -143,8 +147,13 @@ class Repositories:
         try:
             record = wanted.record()
             deed = Deed("repository.create", name, name, _told(record, Repository()))
-            put = PutRepository(name, record)
-            await commit(self._registry, asked, deed, [put], expectations)
+            password = "" if wanted.upstream is None else wanted.upstream.password
+            changes: list[Change] = [
+                PutRepository(name, record),
+                put_secret(name, password or None),
+                *put_mirror(name, None, record.source),
+            ]
+            await commit(self._registry, asked, deed, changes, expectations)
         except ExpectationsFailed as error:
             if expectations[0] in error.failed:
                 raise NotFound(f"there is no storage {wanted.storage}") from None
@@ -170,18 +179,23 @@ class Repositories:
             Conflict, Forbidden, NotFound, Outdated, PatternsInvalid
         """
         name, wanted = asked.repository, asked.body
-        may_set_quota = asked.principal.is_administrator
+        is_administrator = asked.principal.is_administrator
         for _ in range(TRIES):
             record, _ = self._find(name)
             require_match(asked, record.encode())
-            changed = wanted.merged(record, may_set_quota=may_set_quota)
-            if changed == record:
+            changed = wanted.merged(record, is_administrator=is_administrator)
+            if changed == record and wanted.password is UNSET:
                 return self._shown(name)
             current = RepositoryRevision(name, record.revision)
+            changes: list[Change] = [
+                PutRepository(name, changed),
+                *put_mirror(name, record.source, changed.source),
+            ]
+            if wanted.password is not UNSET:
+                changes.append(put_secret(name, wanted.password or None))
             try:
                 deed = Deed("repository.update", name, name, _told(changed, record))
-                put = PutRepository(name, changed)
-                await commit(self._registry, asked, deed, [put], [current])
+                await commit(self._registry, asked, deed, changes, [current])
             except ExpectationsFailed:
                 continue
             return self._shown(name)
@@ -201,8 +215,13 @@ class Repositories:
             require_match(asked, record.encode())
             current = RepositoryRevision(name, record.revision)
             try:
-                deed, gone = Deed("repository.delete", name), DeleteRepository(name)
-                await commit(self._registry, asked, deed, [gone], [*empty, current])
+                deed = Deed("repository.delete", name)
+                changes: list[Change] = [
+                    DeleteRepository(name),
+                    put_secret(name, None),
+                    *put_mirror(name, record.source, None),
+                ]
+                await commit(self._registry, asked, deed, changes, [*empty, current])
             except ExpectationsFailed as error:
                 if current not in error.failed:
                     raise Conflict(f"repository {name} holds images: use ?force=true") from None

@@ -9,7 +9,13 @@ from frontend.domain.faults import RequestInvalid
 from frontend.domain.tag_rules import parse_patterns
 from frontend.management.problems import Conflict, Forbidden
 from frontend.management.replies import time_text
-from index.records import Repository, Usage
+from frontend.management.upstreams import (
+    NewUpstream,
+    UpstreamChange,
+    UpstreamShown,
+    shown_upstream,
+)
+from index.records import Repository, Source, Usage
 
 Kind = Literal["hosted", "proxy"]
 Visibility = Literal["private", "public"]
@@ -27,6 +33,7 @@ class NewRepository(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     description: Description = ""
     immutable_tags: list[str] = []
     quota_bytes: Quota = 0
+    upstream: NewUpstream | None = None  # of a proxy
 
     def record(self) -> Repository:
         """The settings of the new repository.
@@ -34,17 +41,18 @@ class NewRepository(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         Raises:
             PatternsInvalid, RequestInvalid
         """
-        if self.kind != "hosted":
-            raise RequestInvalid(
-                f"repositories of kind {self.kind} cannot be created by this version: it hosts "
-                "images, and caches none yet"
-            )
+        is_proxy = self.kind == "proxy"
+        if is_proxy != (self.upstream is not None):
+            raise RequestInvalid("a proxy has an upstream, and a hosted repository has none")
+        if is_proxy and (self.immutable_tags or self.quota_bytes):
+            raise RequestInvalid("immutable_tags and quota_bytes are for hosted repositories")
         return Repository(
             kind=self.kind,
             visibility=self.visibility,
             description=self.description,
             immutable_tags=parse_patterns(self.immutable_tags),
             quota_bytes=self.quota_bytes,
+            source=None if self.upstream is None else self.upstream.source(),
         )
 
 
@@ -56,29 +64,47 @@ class RepositoryChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     description: Description | UnsetType | None = UNSET
     immutable_tags: list[str] | UnsetType | None = UNSET
     quota_bytes: Quota | UnsetType | None = UNSET
+    upstream: UpstreamChange | UnsetType = UNSET
 
-    def merged(self, record: Repository, *, may_set_quota: bool) -> Repository:
+    def merged(self, record: Repository, *, is_administrator: bool) -> Repository:
         """The settings after the change.
 
         Raises:
             Conflict: the kind would change.
-            Forbidden: the quota would, and the caller may not.
-            PatternsInvalid
+            Forbidden: the quota or the upstream would, and the caller is no administrator.
+            PatternsInvalid, RequestInvalid
         """
         wanted = {
             name: DEFAULTS[name] if value is None else value
-            for name in self.__struct_fields__
+            for name in DEFAULTS
             if (value := getattr(self, name)) is not UNSET
         }
+        wanted["source"] = self._source(record, is_administrator=is_administrator)
         patterns = wanted.get("immutable_tags")
         if patterns is not None:
             wanted["immutable_tags"] = parse_patterns(patterns)
         changed = msgspec.structs.replace(record, **wanted)
         if changed.kind != record.kind:
             raise Conflict(f"a repository's kind cannot change: this one is {record.kind}")
-        if changed.quota_bytes != record.quota_bytes and not may_set_quota:
+        if changed.quota_bytes != record.quota_bytes and not is_administrator:
             raise Forbidden("only an administrator of the registry may set quota_bytes")
+        if changed.kind == "proxy" and (changed.immutable_tags or changed.quota_bytes):
+            raise RequestInvalid("immutable_tags and quota_bytes are for hosted repositories")
         return changed
+
+    def _source(self, record: Repository, *, is_administrator: bool) -> Source | None:
+        if self.upstream is UNSET:
+            return record.source
+        if record.source is None:
+            raise RequestInvalid("a hosted repository has no upstream")
+        if not is_administrator:
+            raise Forbidden("only an administrator of the registry may change the upstream")
+        return self.upstream.merged(record.source)
+
+    @property
+    def password(self) -> str | UnsetType | None:
+        """The upstream's, if it is to be another one; None: none any more."""
+        return UNSET if self.upstream is UNSET else self.upstream.password
 
 
 DEFAULTS: dict[str, Any] = {
@@ -100,6 +126,7 @@ class RepositoryShown(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     immutable_tags: tuple[str, ...]
     quota_bytes: int
+    upstream: UpstreamShown | None  # of a proxy
     created_at: str
 
 
@@ -145,5 +172,6 @@ def _described(name: str, record: Repository) -> dict[str, Any]:
         "description": record.description,
         "immutable_tags": record.immutable_tags,
         "quota_bytes": record.quota_bytes,
+        "upstream": shown_upstream(record.source),
         "created_at": time_text(record.created_at),
     }

@@ -6,6 +6,7 @@ are the handlers of `WRITES`, which read their body themselves.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from frontend.domain import routes
@@ -13,13 +14,18 @@ from frontend.domain.message import ANONYMOUS, SOCKET, Principal, Request, Respo
 from frontend.domain.rights import CATALOG, scope_of
 from frontend.errors import API_VERSION, KNOWN_ERRORS, error_response
 from frontend.registry import manifests, uploads
+from frontend.registry.cached import Uncached
 from frontend.registry.call import Call, Registry
+from frontend.registry.mirrors import Mirrored, find_mirrored, is_mirrored
+from frontend.registry.replies import json_response
 from frontend.registry.respond import answer, is_read
+from frontend.registry.site import Site
 from frontend.registry.token import issue
 from frontend.server.body import Body, ClientGone, Receive
-from frontend.server.delivery import deliver
+from frontend.server.delivery import Way, deliver
 from frontend.server.groups import sole_leaf
 from frontend.server.intake import intake_of
+from frontend.server.outlet import outlet_of
 from frontend.server.serving import LOCAL_STATE
 from index.changes import ImageName
 
@@ -49,7 +55,9 @@ class Exchange:
         self.method: str = scope["method"]
         self.path = scope["raw_path"].decode("latin-1")
         self.headers = join_headers(scope["headers"])
+        self.query = scope["query_string"].decode("latin-1")
         self.client = registry.client(scope.get("client"), self.headers)
+        self.mirrored = Mirrored(self.path)
 
     async def run(self, receive: Receive, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer the request.
@@ -63,7 +71,11 @@ class Exchange:
             response = await self._answer(body)
         except ClientGone:
             return
-        await deliver(versioned(response), body, receive, send, self.registry.store)
+        if self.mirrored.namespace:
+            said = ("OCI-Namespace", self.mirrored.namespace)
+            response = replace(response, headers=(*response.headers, said))
+        way = Way(receive, send, outlet_of(self.scope))
+        await deliver(versioned(response), body, way, self.registry.store)
 
     async def _answer(self, body: Body) -> Response:
         try:
@@ -87,27 +99,39 @@ class Exchange:
         routes.require_method(route, self.method)
         request = Request(
             self.method,
-            self.path,
-            self.scope["query_string"].decode("latin-1"),
+            self.mirrored.path,
+            self.query,
             self.headers,
             principal,
             self.client.address,
         )
         if isinstance(route, routes.Token):
             return await issue(self.registry, request, body, self.client)
+        if isinstance(route, routes.Base) and self.mirrored.is_open:
+            return json_response(request, {})
         if is_read(route, self.method):
             site = replace(self.registry.site, realm=self.client.realm)
-            response = self.registry.store.read(lambda view: answer(request, view, site))
+            response = await self._read(request, route, site)
             if response.pulled:
                 self.registry.pulls.note(response.pulled)
             return response
         handler = WRITES[type(route), self.method]
         return await handler(Call(self.registry, request, body), route)
 
+    async def _read(self, request: Request, route: routes.Route, site: Site) -> Response:
+        """The answer from a snapshot; or, of a proxy repository, from its source."""
+        try:
+            return self.registry.store.read(lambda view: answer(request, view, site, route))
+        except Uncached as uncached:
+            return await self.registry.proxy.answer(uncached, request, site)
+
     def _match(self) -> routes.Route | Exception:
         """The route, or why there is none: said only after the credentials were checked."""
         try:
-            return routes.match(self.path)
+            if is_mirrored(self.path, self.query):
+                look = partial(find_mirrored, self.path, self.query)
+                self.mirrored = self.registry.store.read(look)
+            return routes.Base() if self.mirrored.is_base else routes.match(self.mirrored.path)
         except KNOWN_ERRORS as error:
             return error
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+import trio
+
 from cas.digest import Digest
 from cas.harm import Damage
 from cas.stats import Stats
@@ -16,11 +18,12 @@ from frontend.access.signing import Signer
 from frontend.access.standing import expect, find_place
 from frontend.domain.deeds import Deed, entry_of
 from frontend.domain.faults import CsrfFailed, NameUnknown, Unauthorized, Unsupported
-from frontend.domain.message import Client, Principal, Realm, Request
+from frontend.domain.message import Client, Principal, Realm, Request, Response
 from frontend.domain.paging import parse_query
 from frontend.domain.peer import Proxies
 from frontend.domain.rights import Action, Place, require
 from frontend.domain.tag_rules import rules_for
+from frontend.registry.cached import Uncached
 from frontend.registry.places import UploadPlaces
 from frontend.registry.pulls import new_pulls
 from frontend.registry.rules import Room, fault_of
@@ -55,6 +58,20 @@ class CountedStore(Store, Protocol):
         """What is damaged now, and whom it hurts."""
 
 
+class Fetching(Protocol):
+    """Reads of proxy repositories that a snapshot cannot answer."""
+
+    async def answer(self, uncached: Uncached, request: Request, site: Site) -> Response:
+        """Answer one, of somebody who may pull.
+
+        Raises:
+            FrontendFault, CasError, IndexFault
+        """
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Do what must go on when the client who asked has left; until cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """What every request shares; made once."""
@@ -67,6 +84,7 @@ class Registry:
     uploads: UploadPlaces
     limits: Limits
     proxies: Proxies
+    proxy: Fetching
     stats: Callable[[], Awaitable[Stats]]
     damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)

@@ -20,6 +20,7 @@ from frontend.domain.message import ANONYMOUS, Client, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.registry.adapter import join_headers, versioned, wanted_scope
 from frontend.registry.call import Registry
+from frontend.registry.mirrors import is_mirrored
 from frontend.registry.recent import Answer, Recent
 from frontend.registry.respond import answer
 from frontend.server.answers import begin_head
@@ -157,7 +158,7 @@ class HotRegistry:
             return None  # which of them the challenge has to name, the application finds out
         if response.extend is not None:
             return None  # to renew a lease is a write. HEAD alone asks for it, and opens no blob
-        until = proof.until if response.is_lasting else 0.0
+        until = min(proof.until, time.monotonic() + response.lasts)
         return _encoded(head, versioned(response), proof.principal.name, until)
 
 
@@ -180,6 +181,8 @@ def _close(body: Sequence[bytes | Slice]) -> None:
 
 def _hot_route(head: Head) -> routes.Route | None:
     if head.method not in ("GET", "HEAD") or head.length != 0 or len(head.path) > _MAX_PATH:
+        return None
+    if is_mirrored(head.path, head.query):
         return None
     return _route(head.path)
 

@@ -178,4 +178,4 @@ def _head(name: ImageName, digest: Digest, headers: Headers, link: Link, site: S
     if link.references > 0 and site.grace_seconds >= site.lease_seconds:
         return Response(200, headers)
     is_due = link.lease - site.now() < site.lease_seconds / 2
-    return Response(200, headers, extend=Extend(name, digest) if is_due else None, is_lasting=False)
+    return Response(200, headers, extend=Extend(name, digest) if is_due else None, lasts=0.0)

@@ -12,11 +12,13 @@ from frontend.domain.faults import NameUnknown, Unsupported
 from frontend.domain.message import Request, Response
 from frontend.domain.rights import require, require_account, require_catalog
 from frontend.errors import KNOWN_ERRORS, error_response
+from frontend.registry.cached import Uncached, respond_cached, source_of
 from frontend.registry.discovery import respond_catalog, respond_referrers, respond_tags
 from frontend.registry.pull import respond_blob, respond_manifest
 from frontend.registry.replies import json_response
 from frontend.registry.site import Site
 from index.changes import ImageName
+from index.records import Repository
 
 Read = (
     routes.Base
@@ -51,18 +53,21 @@ def respond(
 
     Raises:
         FrontendFault, CasError: as `frontend.errors` words them; no blob is left open then.
+        Uncached: the source of a proxy repository has to be asked.
     """
     if route is None:
         route = routes.match(request.path)
     routes.require_method(route, request.method)
     if not is_read(route, request.method):
         raise Unsupported(f"{request.method} {request.path[:200]} is no read")
-    _require_access(route, request, view)
+    record = _require_access(route, request, view)
+    if record is not None and record.kind == "proxy":
+        return _respond_proxy(route, request, view, site, record)
     return _respond(route, request, view, site)
 
 
-def _require_access(route: routes.Route, request: Request, view: View) -> None:
-    """Refuse whoever may not read this, by nothing but the repository's record."""
+def _require_access(route: routes.Route, request: Request, view: View) -> Repository | None:
+    """Refuse whoever may not read this, by nothing but the repository's record; returns that."""
     principal = request.principal
     name: ImageName | None = getattr(route, "name", None)
     if isinstance(route, routes.Catalog):
@@ -72,13 +77,26 @@ def _require_access(route: routes.Route, request: Request, view: View) -> None:
     else:
         place = find_place(view, principal, name.repository)
         try:
-            require(principal, "pull", name, place)
+            return require(principal, "pull", name, place)
         except NameUnknown:
             # Source: distribution-spec, "Listing Referrers": never 404. Whoever sees every
             # repository learns nothing from an empty list; to others, missing is like private.
             sees_all = principal.is_admin and principal.scopes is None
             if not (sees_all and isinstance(route, routes.Referrers)):
                 raise
+    return None
+
+
+def _respond_proxy(
+    route: routes.Route, request: Request, view: View, site: Site, record: Repository
+) -> Response:
+    match route:
+        case routes.Manifest() | routes.Blob():
+            return respond_cached(route, request, view, site, record)
+        case routes.Tags() | routes.Referrers() if not source_of(record).offline:
+            raise Uncached(route, record)
+        case _:
+            return _respond(route, request, view, site)
 
 
 def _respond(route: routes.Route, request: Request, view: View, site: Site) -> Response:

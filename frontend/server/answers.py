@@ -118,6 +118,18 @@ class Framer:
             return (b"%b%x\r\n" % (head, len(data)), data, b"\r\n") if data else (head,)
         return (head, data)
 
+    def passed(self, count: int) -> bytes:
+        """What to send before `count` bytes of the body that are sent another way.
+
+        Raises:
+            AnswerBroken: it is more than was said, or no length was.
+        """
+        if self._left is None or self._left < count:
+            raise AnswerBroken("a body longer than its Content-Length")
+        self._left -= count
+        head, self._pending = self._pending, b""
+        return head
+
     @property
     def ends_with_connection(self) -> bool:
         """Nothing else tells the client where the body ends."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -10,6 +11,7 @@ from cas.verbs import Store
 from frontend.domain.message import Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.server.body import Body, Receive
+from frontend.server.outlet import Outlet
 
 # Bytes in memory for each download, of which an h2 connection may have 32 that nobody takes. What
 # HTTP/1.1 asks for seldom comes this way: the connection answers it.
@@ -23,9 +25,16 @@ _readers = trio.CapacityLimiter(16)
 Send = Callable[[Any], Awaitable[None]]
 
 
-async def deliver(
-    response: Response, body: Body, receive: Receive, send: Send, store: Store | None = None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """ASGI's two, and what the server offers besides."""
+
+    receive: Receive
+    send: Send
+    outlet: Outlet | None = None
+
+
+async def deliver(response: Response, body: Body, way: Way, store: Store | None = None) -> None:
     """Send `response`, then deal with what the client still sends of its `body`.
 
     Raises:
@@ -35,18 +44,19 @@ async def deliver(
         response = await _extended(response, store)
         is_kept = await _can_keep(body)
         headers = response.headers if is_kept else (*response.headers, ("Connection", "close"))
-        await send(
+        await way.send(
             {
                 "type": "http.response.start",
                 "status": int(response.status),
                 "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
             }
         )
-        if response.body and not await _send_while_connected(response, receive, send):
+        has_body = bool(response.body) or response.flow is not None
+        if has_body and not await _send_while_connected(response, way):
             return
         if not is_kept:
             await body.drain()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await way.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _extended(response: Response, store: Store | None) -> Response:
@@ -71,15 +81,16 @@ async def _can_keep(body: Body) -> bool:
     return body.is_read
 
 
-async def _send_while_connected(response: Response, receive: Receive, send: Send) -> bool:
+async def _send_while_connected(response: Response, way: Way) -> bool:
     """Send the body's bytes; stop, and return False, as soon as nobody takes them any more."""
-    if not any(isinstance(part, Slice) and len(part) > PIECE for part in response.body):
-        await _send_parts(response, send)
+    is_large = any(isinstance(part, Slice) and len(part) > PIECE for part in response.body)
+    if not is_large and response.flow is None:
+        await _send_parts(response, way)
         return True
     is_whole = False
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-        await _send_parts(response, send)
+        nursery.start_soon(_cancel_when_gone, way.receive, nursery.cancel_scope)
+        await _send_parts(response, way)
         is_whole = True
         nursery.cancel_scope.cancel()
     return is_whole
@@ -96,22 +107,34 @@ async def wait_gone(receive: Receive) -> None:
         pass
 
 
-async def _send_parts(response: Response, send: Send) -> None:
+async def _send_parts(response: Response, way: Way) -> None:
     for part in response.body:
         if isinstance(part, Slice):
-            await _send_slice(part, send)
+            await _send_slice(part, way)
         else:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+            await _send_body(part, way)
+    if response.flow is not None:
+        async with contextlib.aclosing(response.flow.iter_slices()) as slices:
+            async for each in slices:
+                await _send_slice(each, way)
 
 
-async def _send_slice(part: Slice, send: Send) -> None:
+async def _send_slice(part: Slice, way: Way) -> None:
+    if way.outlet is not None and part.blob.extents and len(part) > PIECE:
+        await _send_body(b"", way)  # or the head would come behind it
+        await way.outlet(part)
+        return
     for start in range(part.start, part.stop, PIECE):
         stop = min(start + PIECE, part.stop)
         if part.blob.extents:
             data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
         else:
             data = part.blob.read(start, stop)  # in memory already
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+        await _send_body(data, way)
+
+
+async def _send_body(data: bytes, way: Way) -> None:
+    await way.send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 @contextlib.contextmanager
@@ -122,3 +145,5 @@ def _closing(response: Response) -> Iterator[None]:
         for part in response.body:
             if isinstance(part, Slice):
                 part.blob.close()
+        if response.flow is not None:
+            response.flow.close()

@@ -15,11 +15,14 @@ from hypercorn.trio.task_group import _handle
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
+from frontend.domain.message import Slice
 from frontend.server.answers import CONTINUE, AnswerBroken, Framer
 from frontend.server.heads import Head, Refused
 from frontend.server.inbox import Inbox
-from frontend.server.intake import EXTENSION, LEAST, Intake
+from frontend.server.intake import EXTENSION as INTAKE, LEAST, Intake
+from frontend.server.outlet import EXTENSION as OUTLET
 from frontend.server.receiver import END, Receiver
+from frontend.server.sending import send_parts
 from frontend.server.wire import Gone, Wire
 
 # Bytes a read. Each read's way to the application costs some 60 µs: with 256 KiB a push was 10 %
@@ -125,7 +128,9 @@ class Exchange:
         """Start the application; returns what feeds its `receive`. Hypercorn's stream calls it."""
         inbox = Inbox(self._ask_for_events)
         if self._intake is not None:
-            scope["extensions"][EXTENSION] = self._intake
+            scope["extensions"][INTAKE] = self._intake
+        if self._wire.has_sendfile:
+            scope["extensions"][OUTLET] = self._send_slice
         self._nursery.start_soon(run_app, app, config, scope, inbox, send)
         return inbox.put
 
@@ -190,6 +195,16 @@ class Exchange:
                 await self._send(*self._framer.body(event.data))
             case EndBody():
                 await self._send(*self._framer.end())
+
+    async def _send_slice(self, part: Slice) -> None:
+        """See `outlet`."""
+        if self._is_silent:
+            return
+        try:
+            await send_parts(self._wire, self._framer.passed(len(part)), [part])
+        except Gone:
+            self._is_silent = True
+            await self._leave()
 
     async def _send(self, *parts: bytes) -> None:
         if self._is_silent:

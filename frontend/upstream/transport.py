@@ -15,7 +15,7 @@ import trio
 
 from frontend.domain.fields import parse_length
 from frontend.domain.networks import Allowance
-from frontend.domain.upstream import OutboundProxy
+from frontend.domain.outbound import OutboundProxy
 from frontend.domain.urls import Origin, Url
 from frontend.upstream.addresses import Resolve, dial, resolve
 from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head

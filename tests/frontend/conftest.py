@@ -33,6 +33,13 @@ def live(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory):
+    """Another registry, whose images are private: bearer tokens by a password."""
+    with running(tmp_path_factory.mktemp("upstream") / "data") as server:
+        yield server
+
+
 @pytest.fixture
 def pair(tmp_path):
     return make_pair(tmp_path)

@@ -102,7 +102,7 @@ def test_what_is_no_setting_is_refused_with_the_reason_and_changes_nothing(live,
     assert live.client.get(f"{URL}/{name}").headers["ETag"] == made.headers["ETag"]
 
 
-def test_the_kind_cannot_change_and_a_proxy_cannot_be_made_yet(live):
+def test_the_kind_cannot_change_and_a_proxy_needs_an_upstream(live):
     name, _ = make(live)
 
     changed = change(live, name, kind="proxy")
@@ -110,7 +110,7 @@ def test_the_kind_cannot_change_and_a_proxy_cannot_be_made_yet(live):
 
     assert (changed.status_code, made.status_code) == (409, 400)
     assert "kind cannot change" in detail(changed)
-    assert "proxy cannot be created" in detail(made)
+    assert "a proxy has an upstream" in detail(made)
     assert change(live, name, kind="hosted").status_code == 200
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from frontend.domain.upstream import Credentials, Upstream
+from frontend.domain.outbound import Credentials
+from frontend.domain.upstream import Upstream
 from frontend.domain.urls import Origin, Url, UrlInvalid
 
 DIGEST = "sha256:" + "0" * 64

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 import trio
 
 from frontend.domain.networks import Allowance
-from frontend.domain.upstream import Credentials, Upstream
+from frontend.domain.outbound import Credentials
+from frontend.domain.upstream import Upstream
 from frontend.upstream.client import UpstreamClient
 from frontend.upstream.transport import Patience, Way, make_trust
 

@@ -7,7 +7,7 @@ import ssl
 import pytest
 import trio
 
-from frontend.domain.upstream import OutboundProxy
+from frontend.domain.outbound import OutboundProxy
 from frontend.upstream.answers import Wanted
 from frontend.upstream.errors import (
     AddressRefused,

@@ -1,0 +1,195 @@
+"""Downloads of blobs: one for each digest over all processes, followed by whoever wants it.
+
+The process that began one fetches it, into an upload under the digest's key; every client, and
+every other process, follows the upload. A repository joins another's download, or what is stored
+already, only after its own source said that it has the digest. Bytes are committed only when they
+hash to it. If the process that fetches dies, a follower goes on.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import trio
+
+from cas.digest import Digest
+from cas.errors import CasError, UploadOrphaned, UploadUnknown
+from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
+from frontend.proxy.sources import Sources
+from frontend.upstream.answers import Wanted
+from frontend.upstream.client import UpstreamClient
+from frontend.upstream.errors import UpstreamBroken, UpstreamFault
+from frontend.upstream.transfers import fetching
+from index.changes import ImageName, Link, RepositoryRevision
+from index.errors import ExpectationsFailed, IndexFault
+from index.records import Repository
+
+END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled
+
+
+@dataclass(eq=False, slots=True)
+class Transfer:
+    """One blob on its way into one image, as this process sees it."""
+
+    image: ImageName
+    digest: Digest
+    record: Repository
+    client: UpstreamClient
+    size: int | None = None  # bytes in all, once known
+    upload: Upload | None = None  # to be followed, once it began
+    error: Exception | None = None
+    began: trio.Event = field(default_factory=trio.Event)  # size and upload are known, or it ended
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    def check(self) -> None:
+        """Raise why it ended, if it failed."""
+        if self.error is not None:
+            raise copy.copy(self.error)
+
+    def open(self) -> Growing | None:
+        """Its bytes, to be followed; None: it ended, so look again for what is kept."""
+        if self.upload is None:
+            return None
+        try:
+            return self.upload.open()
+        except UploadUnknown:
+            return None
+
+
+class Transfers:
+    """Those of this process."""
+
+    def __init__(self, store: Store, sources: Sources, lease_seconds: int) -> None:
+        self._store = store
+        self._sources = sources
+        self._lease = lease_seconds
+        self._nursery: trio.Nursery | None = None
+        self._running: dict[tuple[int, str, Digest], Transfer] = {}
+
+    def use(self, nursery: trio.Nursery) -> None:
+        """Begin: `nursery` outlives every request."""
+        self._nursery = nursery
+
+    async def begin(self, image: ImageName, digest: Digest, record: Repository) -> Transfer:
+        """Have a blob fetched into an image; returns when it is known how large it is.
+
+        Raises:
+            UpstreamFault, CasError, IndexFault: it cannot be had.
+        """
+        key = (record.id, image.path, digest)
+        transfer = self._running.get(key)
+        if transfer is None:
+            if self._nursery is None:
+                raise LookupError("no nursery")
+            client = await self._sources.client(image.repository, record)
+            transfer = self._running.get(key)
+            if transfer is None:
+                transfer = self._running[key] = Transfer(image, digest, record, client)
+                self._nursery.start_soon(self._run, key, transfer)
+        await transfer.began.wait()
+        transfer.check()
+        return transfer
+
+    async def _run(self, key: tuple[int, str, Digest], transfer: Transfer) -> None:
+        try:
+            await self._have(transfer)
+        except (UpstreamFault, CasError, IndexFault) as error:
+            transfer.error = error
+        finally:
+            del self._running[key]
+            transfer.began.set()
+            transfer.ended.set()
+
+    async def _have(self, transfer: Transfer) -> None:
+        """Have the blob here, and linked.
+
+        Raises:
+            UpstreamFault, CasError, IndexFault
+        """
+        name = f"blob {transfer.digest}"
+        owner = Owner.of_key(name, transfer.digest.algorithm)
+        is_confirmed = False
+        session: str | None = None
+        while not self._store.read(partial(_is_stored, digest=transfer.digest)):
+            upload, is_ours = await self._store.stage(owner, session=session, key=name)
+            if is_ours:
+                await self._fetch(transfer, upload)
+                return
+            if not is_confirmed:
+                await self._confirm(transfer)
+                is_confirmed = True
+            session = await self._follow(transfer, upload)
+        if not is_confirmed:
+            await self._confirm(transfer)
+        await self._link(transfer, [])
+
+    async def _confirm(self, transfer: Transfer) -> None:
+        """Have the source say that it has the blob: only then it may be given away here."""
+        wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest))
+        async with transfer.client.open("HEAD", wanted) as answer:
+            transfer.size = answer.length
+
+    async def _follow(self, transfer: Transfer, upload: Upload) -> str | None:
+        """Wait for another's download; returns the session to go on with, if its owner is gone."""
+        try:
+            growing = upload.open()
+        except UploadUnknown:
+            return None  # it ended just now
+        with growing:
+            transfer.upload = upload
+            transfer.began.set()
+            offset = growing.size
+            try:
+                while not growing.is_committed:
+                    offset = await growing.wait(offset)
+            except UploadOrphaned:
+                return upload.id
+            except UploadUnknown:
+                if not self._store.read(partial(_is_stored, digest=transfer.digest)):
+                    name = str(transfer.client.upstream.origin)
+                    raise UpstreamBroken(name, "the download that was followed failed") from None
+        return None
+
+    async def _fetch(self, transfer: Transfer, upload: Upload) -> None:
+        is_done = False
+        try:
+            await self._fill(transfer, upload)
+            adopt = Adopt(upload.id, transfer.digest, upload.owner)
+            await self._link(transfer, [adopt])
+            is_done = True
+        finally:
+            if not is_done:  # wrong, or cut short: those who follow are told so
+                with trio.move_on_after(END_SECONDS, shield=True):
+                    await _end(upload)
+
+    async def _fill(self, transfer: Transfer, upload: Upload) -> None:
+        offset = upload.size
+        wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest), start=offset)
+        async with fetching(transfer.client, wanted, transfer.size) as coming:
+            transfer.size = coming.size
+            transfer.upload = upload
+            transfer.began.set()
+            async for block in coming.iter_blocks():
+                offset = await upload.append(offset, block)
+
+    async def _link(self, transfer: Transfer, changes: list[Adopt]) -> None:
+        image = transfer.image
+        link = Link(image, transfer.digest.key, self._lease)
+        current = RepositoryRevision(image.repository, transfer.record.revision)
+        try:
+            await self._store.commit([*changes, link], [current])
+        except ExpectationsFailed:
+            name = str(transfer.client.upstream.origin)
+            raise UpstreamBroken(name, "the repository was changed meanwhile") from None
+
+
+async def _end(upload: Upload) -> None:
+    try:
+        await upload.cancel()
+    except CasError:
+        return  # it ended by itself, or the daemon is away, which ends it in time
+
+
+def _is_stored(view: View, digest: Digest) -> bool:
+    return view.object(digest.key) is not None
