@@ -33,6 +33,12 @@ app = App(
     result_action="return_value",
     help_format="plaintext",  # markdown would take a third of the time of `orlop --help`
 )
+_JOURNAL = """Show who did what, the newest last.
+
+All of it is for administrators; whoever administers a repository may see what was done there.
+With --follow and --json each entry is a line."""
+_SEARCH = "Find images, tags and digests in all that you may pull."
+
 for _name, _room, _words in (  # imported when one of them is asked for
     ("storage", "storages", "Storages: named places for repositories."),
     ("repository", "repositories", "Repositories: where images are pushed to."),
@@ -50,7 +56,8 @@ app.command(backup)
 app.command(restore)
 app.command(scrub)
 app.command(stats)
-app.command("frontend.commands.searching:search", help="Find images, tags and digests.")
+app.command("frontend.commands.journal:journal", help=_JOURNAL)
+app.command("frontend.commands.searching:search", help=_SEARCH)
 
 
 @app.command

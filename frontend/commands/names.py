@@ -23,6 +23,12 @@ def _check_repository(_: object, value: str) -> None:
         raise ValueError(f"a repository is named STORAGE/NAME, not {value[:100]!r}")
 
 
+def check_optional_repository(_: object, value: str | None) -> None:
+    """A cyclopts validator: the name of a repository, or nothing."""
+    if value is not None:
+        _check_repository(_, value)
+
+
 def _check_size(_: object, value: str | None) -> None:
     if value is not None:
         parse_size(value)

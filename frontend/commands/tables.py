@@ -32,7 +32,12 @@ def show_items(
     elif sys.stdout.isatty():
         _show_table(items, columns)
     else:
-        write("\n".join("\t".join(_text(column.of(each)) for column in columns) for each in items))
+        write("\n".join(row_text(each, columns) for each in items))
+
+
+def row_text(item: Mapping[str, Any], columns: Sequence[Column]) -> str:
+    """One item as a line of cells."""
+    return "\t".join(_text(column.of(item)) for column in columns)
 
 
 def show_fields(item: Mapping[str, Any], *, as_json: bool) -> None:
