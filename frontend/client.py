@@ -148,5 +148,5 @@ class HttpClient(ABC):
     def _object(self, content: bytes) -> Any:  # noqa: ANN401 - JSON
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CommandFailed(f"{self.place} answered no JSON: is it an Orlop?") from None

@@ -134,6 +134,7 @@ def _parts(url: str) -> tuple[bool, str, int, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as it is done to connect, where nobody expects it to fail
     except ValueError:
         raise CommandFailed("the URL cannot be read: https://HOST[:PORT]") from None
     if "@" in parts.netloc:

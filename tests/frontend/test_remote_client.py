@@ -122,6 +122,7 @@ def test_a_token_is_not_sent_on(answering):
         b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno",
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n<>",
         b"HTTP/1.1 401 No\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n<>",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000,
         b"SSH-2.0-OpenSSH_10.0\r\n",
         b"",
     ],
@@ -157,7 +158,8 @@ def test_a_list_that_is_none_is_said(answering):
 @pytest.mark.parametrize(
     "url",
     ["registry.test", "ftp://a", "http://", "http://a?b", "http://a#b", "http://a:b", "http://[a",
-     "http://a\nb", "http://a b", "", f"https://u:{SECRET}@a", f"https://{SECRET}@a"],
+     "http://a\nb", "http://a b", "", "http://a..b", f"http://{'a' * 70}.test",
+     f"https://u:{SECRET}@a", f"https://{SECRET}@a"],
 )  # fmt: skip
 def test_what_is_no_url_of_a_server(url):
     with pytest.raises(CommandFailed) as caught:
