@@ -156,6 +156,17 @@ def test_packages_are_listed_found_and_deleted(orlop, name):
     assert len(left.splitlines()) == 1
 
 
+def test_the_journal_tells_who_did_what(orlop, name):
+    orlop("repository", "create", f"local/{name}")
+    orlop("repository", "update", f"local/{name}", "--public")
+    entries = json.loads(orlop("journal", "--repository", f"local/{name}", "--json"))
+    lines = orlop("journal", "--action", "repository.create").splitlines()
+
+    assert [each["action"] for each in entries] == ["repository.create", "repository.update"]
+    assert {each["actor"] for each in entries} == {"admin"}
+    assert lines[-1].split("\t")[1:4] == ["admin", "repository.create", f"local/{name}"]
+
+
 def test_maintenance_goes_every_way_too(orlop):
     assert "collected: " in orlop("gc")
     assert json.loads(orlop("fsck", "--json"))["drift"] == []

@@ -196,6 +196,18 @@ def test_no_password_is_in_a_repr(live):
     assert basic(*ADMIN) not in repr(client)
 
 
+@pytest.mark.parametrize("way", ["live", "secure"])
+def test_an_answer_may_take_as_long_as_its_server_is_there(request, way):
+    server = request.getfixturevalue(way)
+    authority = server.server.settings.http.tls_certificate or None
+    connection = RemoteClient(server.url, basic(*ADMIN), authority)._connection()
+    with contextlib.closing(connection):
+        connection.connect()
+
+        assert connection.sock.gettimeout() is None
+        assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 # --- the socket ---
 
 
