@@ -47,7 +47,8 @@ class LocalClient(HttpClient):
                     f"`orlop serve --data {self.data}`, or name another directory with --data, "
                     "or a server elsewhere with --url"
                 )
-            case PermissionError() | ConnectionResetError():  # RemoteDisconnected is one of these
+            # Whoever is not let in hears so while he asks, or when he reads (RemoteDisconnected).
+            case PermissionError() | ConnectionResetError() | BrokenPipeError():
                 return (
                     f"{self.place} listens to the user who runs it alone, and to root: "
                     "be that one, or use --url with a token"

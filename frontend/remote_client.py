@@ -76,7 +76,7 @@ class RemoteClient(HttpClient):
                 return f"{self.place} does not speak TLS as we do ({error.reason}): is it http://?"
             case socket.gaierror():
                 return f"{self.url}: no such host ({error.strerror})"
-            case ConnectionResetError() | http.client.BadStatusLine():
+            case ConnectionResetError() | BrokenPipeError() | http.client.BadStatusLine():
                 return f"{self.place} does not answer as we ask: is it {_other(self.url)}?"
             case TimeoutError() | ConnectionRefusedError():
                 return f"nobody answers at {self.url}: is the port right, and does a server run?"

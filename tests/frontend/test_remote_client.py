@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from http.client import RemoteDisconnected
 
 import pytest
 
@@ -254,6 +255,15 @@ def test_whoever_may_not_use_the_socket_is_told_of_tokens(tmp_path, monkeypatch)
     monkeypatch.setattr("frontend.local_client.connected_path", refuse)
 
     assert "--url" in refused(LocalClient(tmp_path))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), RemoteDisconnected(), ConnectionResetError()])
+def test_it_does_not_matter_when_the_peer_has_closed(tmp_path, error):
+    told = LocalClient(tmp_path)._trouble(error)
+    elsewhere = RemoteClient("http://a.test", "")._trouble(error)
+
+    assert "listens to the user who runs it alone" in told
+    assert "is it https://?" in elsewhere
 
 
 def test_a_socket_that_closes_at_once_is_not_ours(tmp_path):
