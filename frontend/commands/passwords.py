@@ -38,7 +38,7 @@ def new_password(name: str, *, is_stdin: bool, is_made: bool) -> str:
     if is_made:
         return secrets.token_urlsafe(18)
     if is_stdin:
-        return _read_password()
+        return read_password()
     if not sys.stdin.isatty():
         raise Failure(
             "there is no terminal to ask for a password on: "
@@ -50,8 +50,12 @@ def new_password(name: str, *, is_stdin: bool, is_made: bool) -> str:
     return password
 
 
-def _read_password() -> str:
-    """All of standard input, without the line end that `echo` leaves there."""
+def read_password() -> str:
+    """All of standard input, without the line end that `echo` leaves there.
+
+    Raises:
+        Failure: that is none.
+    """
     try:
         password = sys.stdin.read(_LONGEST + 1)
     except UnicodeDecodeError:

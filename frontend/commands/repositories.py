@@ -8,6 +8,7 @@ from frontend.commands.common import AsJson, Misuse, show
 from frontend.commands.names import Quota, RepositoryName, call_path, parse_size, repository_path
 from frontend.commands.server import HERE, Server
 from frontend.commands.tables import Column, show_fields, show_items
+from frontend.commands.upstreams import NO_UPSTREAM, UpstreamAsked
 
 app = App(name="repository")
 
@@ -33,6 +34,7 @@ Force = Annotated[bool, Parameter(negative="", help="Also when images are in it:
 COLUMNS = (
     Column("repository", lambda each: f"{each['storage']}/{each['name']}"),
     Column("visibility", "visibility"),
+    Column("proxy of", lambda each: (each.get("upstream") or {}).get("url")),
     Column("created", "created_at"),
     Column("description", "description"),
 )
@@ -52,14 +54,15 @@ def create(
     description: Description = None,
     immutable: Immutable = (),
     quota: Quota = None,
+    upstream: UpstreamAsked = NO_UPSTREAM,
     json: AsJson = False,
     server: Server = HERE,
 ) -> None:
-    """Create a repository for images."""
+    """Create a repository for images; with --proxy, of another registry's."""
     storage, _, own = name.partition("/")
     visibility = "public" if public else "private"
     body = {"storage": storage, "name": own, "visibility": visibility}
-    more = _settings(description, immutable, quota)
+    more = _settings(description, immutable, quota) | upstream.new(name)
     made = server.call("POST", call_path("repositories"), body | more)
     show(made, f"created {visibility} repository {name}", as_json=json)
 
@@ -79,13 +82,14 @@ def update(
     immutable: Immutable = (),
     mutable: Mutable = False,
     quota: Quota = None,
+    upstream: UpstreamAsked = NO_UPSTREAM,
     json: AsJson = False,
     server: Server = HERE,
 ) -> None:
     """Change settings of a repository; those that are not named stay."""
     if mutable and immutable:
         raise Misuse("--immutable and --mutable: choose one of them")
-    body = _settings(description, immutable, quota)
+    body = _settings(description, immutable, quota) | upstream.change(name)
     if mutable:
         body["immutable_tags"] = []
     if public is not None:

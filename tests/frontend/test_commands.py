@@ -26,8 +26,11 @@ REPOSITORY = {
     "kind": "hosted",
     "visibility": "private",
     "description": "ours",
+    "upstream": None,
     "created_at": NOW,
 }
+UPSTREAM = {"url": "https://registry.test/library", "username": ""}
+PROXY = REPOSITORY | {"name": "hub", "kind": "proxy", "upstream": UPSTREAM}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,12 @@ def test_what_cannot_be_meant_is_2_and_asks_nobody(orlop, fake, arguments, monke
     ("arguments", "listed", "line"),
     [
         ("storage list", ("storages", STORAGE), f"local\t{NOW}"),
-        ("repository list", ("repositories", REPOSITORY), f"local/team\tprivate\t{NOW}\tours"),
+        ("repository list", ("repositories", REPOSITORY), f"local/team\tprivate\t\t{NOW}\tours"),
+        (
+            "repository list",
+            ("repositories", PROXY),
+            f"local/hub\tprivate\thttps://registry.test/library\t{NOW}\tours",
+        ),
         ("user list", ("users", USER), f"ann\tuser\tno\t{NOW}"),
         ("grant list local/team", ("repositories/local/team/grants", GRANT), "ann\treader"),
         ("token list", ("tokens", TOKEN), "t1\tci\tann\t\t\tlocal/team:pull,push"),
@@ -210,7 +218,7 @@ def test_what_strangers_wrote_adds_no_cell_and_no_line(fake, orlop):
     bad = REPOSITORY | {"description": "a\tb\nc\x1b[31m"}
     fake.lists["/api/v1/repositories"] = [bad]
 
-    assert orlop("repository", "list")[1] == f"local/team\tprivate\t{NOW}\ta�b�c�[31m\n"
+    assert orlop("repository", "list")[1] == f"local/team\tprivate\t\t{NOW}\ta�b�c�[31m\n"
 
 
 def test_one_thing_is_a_field_a_line(fake, orlop):

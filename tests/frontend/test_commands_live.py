@@ -118,6 +118,21 @@ def test_a_password_is_changed(orlop, name):
     assert orlop.live.stranger.get("/v2/", auth=(name, password)).status_code == 200
 
 
+def test_a_proxy_is_created_shown_and_changed(orlop, name):
+    repository = f"local/{name}"
+    url = "https://registry.test/images"
+    orlop("repository", "create", repository, "--proxy", url, "--offline", "--max-size", "1GiB")
+    orlop("repository", "update", repository, "--online", "--ttl", "60")
+    shown = json.loads(orlop("repository", "show", repository, "--json"))
+    listed = orlop("repository", "list")
+    orlop("repository", "delete", repository)
+
+    assert shown["upstream"]["url"] == url
+    assert (shown["upstream"]["offline"], shown["upstream"]["tag_ttl_seconds"]) == (False, 60)
+    assert shown["upstream"]["max_bytes"] == 1 << 30
+    assert f"{repository}\tprivate\t{url}\t" in listed
+
+
 def test_a_repositorys_settings_change_and_it_goes(orlop, name):
     repository = f"{name}/team"
     orlop("storage", "create", name)
