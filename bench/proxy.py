@@ -2,12 +2,12 @@
 
 import json
 import secrets
+import selectors
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,8 +84,7 @@ def _together(folder: Path, upstream: Server, through: Server) -> Iterator[Row]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        pulls = list(pool.map(lambda _: _pull(through, digest), range(CLIENTS)))
+    pulls = _pull_at_once(through, digest, CLIENTS)
     is_over.set()
     watcher.join()
     health = _call(through, "GET", f"/api/v1/repositories/{_repository(through)}")
@@ -141,6 +140,57 @@ def _pull(server: Server, digest: str) -> _Pull:
             first = first or time.perf_counter() - started
             octets += count
     return _Pull(first, time.perf_counter() - started, octets)
+
+
+def _pull_at_once(server: Server, digest: str, clients: int) -> list[_Pull]:
+    """The same by several connections of one task, which would rather wait than be waited for."""
+    buffer, found = memoryview(bytearray(_READ)), []
+    with selectors.DefaultSelector() as selector:
+        for _ in range(clients):
+            peer = socket.create_connection((server.host, server.port), timeout=120)
+            peer.sendall(head(server, "GET", f"/v2/{server.image}/blobs/{digest}"))
+            peer.setblocking(False)
+            selector.register(peer, selectors.EVENT_READ, _Coming(time.perf_counter()))
+        while selector.get_map():
+            for key, _ in selector.select(timeout=120):
+                peer, coming = key.fileobj, key.data
+                assert isinstance(peer, socket.socket)  # noqa: S101 - we registered it
+                count = peer.recv_into(buffer)
+                if not count:
+                    raise SystemExit(f"{server.name}: an answer ended early")
+                coming.take(bytes(buffer[:count]) if not coming.is_begun else b"", count)
+                if coming.octets >= SIZE:
+                    found.append(coming.done())
+                    selector.unregister(peer)
+                    peer.close()
+    return found
+
+
+class _Coming:
+    """One answer on its way."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._head = b""
+        self._first = 0.0
+        self.octets = 0
+        self.is_begun = False
+
+    def take(self, data: bytes, count: int) -> None:
+        if not self.is_begun:
+            self._head += data
+            beginning, end, rest = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            if b" 200 " not in beginning.split(b"\r\n")[0]:
+                raise SystemExit(f"answered {beginning[:200]!r}")
+            self.is_begun, count = True, len(rest)
+        if count and not self._first:
+            self._first = time.perf_counter() - self._started
+        self.octets += count
+
+    def done(self) -> _Pull:
+        return _Pull(self._first, time.perf_counter() - self._started, self.octets)
 
 
 def _rates(seconds: list[float]) -> str:

@@ -223,7 +223,12 @@ class LocalStore:
 
     async def _check_upload(self, session: Session, expected: Digest) -> None:
         """Hash to the end and sync, side by side; small ones are synced with the index."""
-        finish = partial(self._sessions.finish, session)
+
+        async def finish() -> None:
+            await self._sessions.finish(session)
+            if session.ingest.digest() == expected:
+                session.vouch()  # who follows it need not wait for the disk
+
         if session.size > INLINE_LIMIT:
             await together(partial(self._sync, session), finish)
         else:

@@ -210,7 +210,7 @@ class Growing(Blob, Protocol):
     """Bytes of an upload, held open while it grows: a `Blob` that is not whole yet.
 
     What `size` counted once never changes and stays readable, also when the upload was committed,
-    wherever its bytes lie then, or ended. Nobody vouches for it before `is_committed`: hold back
+    wherever its bytes lie then, or ended. Nobody vouches for it before `is_verified`: hold back
     the end of what you pass on until then, and pass on none of it when `wait` raises.
     """
 
@@ -222,8 +222,19 @@ class Growing(Blob, Protocol):
     def is_committed(self) -> bool:
         """Whether all bytes are here and their digest was right, as far as `wait` has learned."""
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether all bytes are here and hash to the digest; they need not be durable yet."""
+
+    async def wait_committed(self) -> None:
+        """Wait until it is committed.
+
+        Raises:
+            As `wait`.
+        """
+
     async def wait(self, offset: int) -> int:
-        """Wait until there are more than `offset` bytes, or all, committed; returns the size.
+        """Wait until there are more than `offset` bytes, or all, verified; returns the size.
 
         Returns at once for what is there. All followers of a process share one wait, and are woken
         by what came within some milliseconds together, but by the end at once.

@@ -119,7 +119,7 @@ class RemoteStore:
     async def _wait_grown(self, upload: "RemoteUpload", offset: int, linger: float = 0.0) -> Growth:
         request = wire.WaitGrown(upload.owner, upload.id, offset, linger)
         reply = await self._calls.call(request, wire.Growth, self._calls.followers)
-        return Growth(reply.size, reply.is_committed)
+        return Growth(reply.size, reply.is_committed, reply.is_verified)
 
     async def append(
         self, upload: "RemoteUpload", offset: int, *data: bytes | bytearray | memoryview

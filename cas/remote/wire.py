@@ -130,6 +130,7 @@ class Growth(Message, frozen=True):
 
     size: int
     is_committed: bool
+    is_verified: bool
 
 
 class Number(Message, frozen=True):

@@ -25,14 +25,16 @@ PAUSE: Final = (
 # So long a daemon may be away, and the owner of an upload needs to tell it of its key again.
 PATIENCE: Final = 10.0
 _RETRY: Final = 0.25  # seconds between two attempts to reach it
+_NEVER: Final = 1 << 62  # bytes that no upload has: its end alone is waited for
 _PIECE: Final = 1 << 20  # bytes read in at once
 
 
 class Growth(NamedTuple):
-    """What there is of an upload; and whether that is all, and was what it should be."""
+    """What there is of an upload; and whether that is all, and is what it should be."""
 
     size: int
     is_committed: bool
+    is_verified: bool
 
 
 # (upload, offset, linger) → once there are more than `offset` bytes, but not before `linger`
@@ -76,6 +78,10 @@ class Following:
             file.is_watched = True
             self._nursery.start_soon(self._watch, file)
 
+    async def wait_end(self, file: "_File") -> Growth:
+        """Wait until an upload is committed; see `cas.verbs.Growing.wait_committed`."""
+        return await self._wait(file.upload, _NEVER, 0.0)
+
     async def _watch(self, file: "_File") -> None:
         """Ask for as long as anybody waits."""
         with trio.CancelScope() as file.scope:
@@ -94,7 +100,9 @@ class Following:
         while True:
             size = file.size
             if any(waiter.offset < size for waiter in file.waiting):
-                return Growth(size, file.is_committed)  # it grew since they looked
+                return Growth(
+                    size, file.is_committed, file.is_verified
+                )  # it grew since they looked
             linger = max(0.0, file.told_at + PAUSE - trio.current_time())
             try:
                 return await self._wait(file.upload, size, linger)
@@ -121,6 +129,7 @@ class _File:
         self.scope = trio.CancelScope()
         self.told_at = -PAUSE
         self.is_committed = False
+        self.is_verified = False
         self.fault: CasError | None = None  # why no more is to come
 
     @property
@@ -131,10 +140,11 @@ class _File:
     def tell(self, growth: Growth) -> None:
         """Wake who has something to read now, and at the end everybody."""
         self.is_committed |= growth.is_committed
+        self.is_verified |= growth.is_verified or growth.is_committed
         self.told_at = trio.current_time()
         size = self.size
         for waiter in list(self.waiting):
-            if growth.is_committed or size > waiter.offset:
+            if self.is_verified or size > waiter.offset:
                 self._wake(waiter)
 
     def fail(self, error: Exception) -> None:
@@ -192,6 +202,19 @@ class Follower:
         """See `cas.verbs.Growing`."""
         return self._file.is_committed
 
+    @property
+    def is_verified(self) -> bool:
+        """See `cas.verbs.Growing`."""
+        return self._file.is_verified
+
+    async def wait_committed(self) -> None:
+        """See `cas.verbs.Growing`."""
+        file = self._file
+        while not file.is_committed:
+            if file.fault is not None:
+                raise copy.copy(file.fault)
+            file.tell(await self._following.wait_end(file))
+
     async def wait(self, offset: int) -> int:
         """See `cas.verbs.Growing`."""
         file = self._file
@@ -200,7 +223,7 @@ class Follower:
             if file.fault is not None:
                 raise copy.copy(file.fault)  # several tasks raise it: each its own
             size = file.size
-            if size > offset or file.is_committed:
+            if size > offset or file.is_verified:
                 return size
             await self._wait(offset)
 

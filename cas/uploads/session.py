@@ -28,6 +28,7 @@ class Session:
         self.is_finished = False  # hashed and cut to the end
         self.is_queued = False
         self.is_committed = False
+        self.is_verified = False  # all of it hashes to the digest that it is committed under
         self.is_orphan = False  # it has a key, and nobody who appends
         self.fault: CasError | None = None  # why it ended or could not be hashed
         self.used_at = trio.current_time()
@@ -69,6 +70,11 @@ class Session:
         self._changed.set()
         self._changed = trio.Event()
 
+    def vouch(self) -> None:
+        """All bytes are here and are the right ones, though they may not be durable yet."""
+        self.is_verified = True
+        self.tell()
+
     def notice(self, size: int) -> None:
         """Take in the file's size: who appended may have died before it said so."""
         if size > self.size:
@@ -95,15 +101,17 @@ class Session:
         What keeps it from being hashed is told to its owner, not to followers.
         """
         with trio.move_on_after(linger):
-            while not self._is_settled:
+            while not (self._is_settled or self.is_verified):
                 await self.wait_told()
         while self.size <= offset and not self._is_settled:
+            if self.is_verified and self.size == offset:
+                break
             await self.wait_told()
         if self.is_ended and not self.is_committed:
             raise UploadUnknown(self.id)
         if self.is_orphan and self.size <= offset:
             raise UploadOrphaned(self.id)
-        return Growth(self.size, self.is_committed)
+        return Growth(self.size, self.is_committed, self.is_verified)
 
     @property
     def _is_settled(self) -> bool:

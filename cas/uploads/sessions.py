@@ -196,7 +196,7 @@ class Sessions:
         """
         layout.check_session(self._secret, owner, session)
         if session in self._committed:
-            return Growth(self._committed[session], is_committed=True)
+            return Growth(self._committed[session], is_committed=True, is_verified=True)
         found = self._open.get(session) or self.find(owner, session)
         with suppress(UploadUnknown):  # a commit takes its name away before it is over
             found.notice(staging.size_of(found.path))
@@ -262,7 +262,7 @@ class Sessions:
         One whose adoption could not be undone stays sealed until the next start.
         """
         session.restart_hashing()
-        session.is_sealed = session.is_whole = False
+        session.is_sealed = session.is_whole = session.is_verified = False
         session.is_sealed = not staging.unseal(session.path)
         session.tell()
 

@@ -154,7 +154,7 @@ class Follow:
         """Wait for bytes beyond `offset` that may be sent; returns where they end."""
         growing = self._growing
         while True:
-            if growing.is_committed:
+            if growing.is_verified:
                 if growing.size != self._size:
                     raise UpstreamBroken("", "the blob has another size than was said")
                 return self._span.stop

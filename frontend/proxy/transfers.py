@@ -16,6 +16,7 @@ import trio
 from cas.digest import Digest
 from cas.errors import CasError, UploadOrphaned, UploadUnknown
 from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
+from frontend.proxy.pouring import pour
 from frontend.proxy.sources import Sources
 from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
@@ -139,10 +140,8 @@ class Transfers:
         with growing:
             transfer.upload = upload
             transfer.began.set()
-            offset = growing.size
             try:
-                while not growing.is_committed:
-                    offset = await growing.wait(offset)
+                await growing.wait_committed()
             except UploadOrphaned:
                 return upload.id
             except UploadUnknown:
@@ -164,14 +163,12 @@ class Transfers:
                     await _end(upload)
 
     async def _fill(self, transfer: Transfer, upload: Upload) -> None:
-        offset = upload.size
-        wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest), start=offset)
+        wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest), start=upload.size)
         async with fetching(transfer.client, wanted, transfer.size) as coming:
             transfer.size = coming.size
             transfer.upload = upload
             transfer.began.set()
-            async for block in coming.iter_blocks():
-                offset = await upload.append(offset, block)
+            await pour(coming, upload)
 
     async def _link(self, transfer: Transfer, changes: list[Adopt]) -> None:
         image = transfer.image

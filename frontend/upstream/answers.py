@@ -9,7 +9,7 @@ from cas.errors import DigestInvalid
 from frontend.domain.fields import next_page, parse_length, parse_part
 from frontend.domain.upstream import Kind, Upstream
 from frontend.domain.urls import Url
-from frontend.upstream.connection import Fields
+from frontend.upstream.connection import Fields, Take
 from frontend.upstream.errors import UpstreamBroken, UpstreamChanged, UpstreamFault
 from frontend.upstream.transport import Reply, read_short
 from frontend.upstream.wire import WIDE
@@ -99,6 +99,18 @@ class Answer:
         except UpstreamBroken as fault:
             self._tell(fault)
             raise
+
+    async def move(self, take: Take) -> int | None:
+        """Have some of the body taken from the socket itself; see `Connection.move`.
+
+        Raises:
+            Whatever `take` raises.
+        """
+        if self._to_skip:
+            return 0
+        count = await self._reply.move(take)
+        self._count(count or 0)
+        return count
 
     async def iter_blocks(self) -> AsyncIterator[bytes]:
         """Yield the body in blocks of up to 256 KiB, as it comes."""

@@ -3,7 +3,7 @@
 h11 reads heads and chunks. A body of known length goes from the socket into the reader's memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,14 +12,22 @@ from typing import Final
 import h11
 import trio
 
-from frontend.upstream.wire import WIDE, Wire
+from frontend.upstream.wire import WIDE, Plain, Wire
 
 MAX_HEAD: Final = 64 << 10  # bytes of an answer's head
 MAX_FIELDS: Final = 256
 MAX_INTERIM: Final = 8  # 1xx answers before the one that counts
 _HEAD_READ: Final = 16 << 10  # bytes; what of it is body is copied once more
 
+# Of a body that is moved past this process: bytes worth a hop to a thread, how long they are waited
+# for, and how many are taken at once.
+WORTH: Final = 256 << 10
+LULL_SECONDS: Final = 0.02
+SHARE: Final = 4 << 20
+
 Fields = Sequence[tuple[str, str]]
+# Takes at most so many bytes that wait in a socket, without waiting itself; returns how many.
+Take = Callable[[trio.socket.SocketType, int], Awaitable[int]]
 
 
 class ConnectionBroken(Exception):
@@ -107,6 +115,27 @@ class Connection:
         self._remaining -= count
         if self._framing is _Framing.LENGTH:
             self._is_done = self._remaining == 0
+        return count
+
+    async def move(self, take: Take) -> int | None:
+        """Have body bytes taken from the socket itself, past this process.
+
+        Returns how many were; 0: the next ones have to be received, or there are none; None: it is
+        no body of a known length on a plain socket, so all of it has to be.
+
+        Raises:
+            Whatever `take` raises.
+        """
+        wire = self.wire
+        if self._framing is not _Framing.LENGTH or not isinstance(wire, Plain):
+            return None
+        if self._is_done or self._ahead or self._remaining < WORTH:
+            return 0
+        await wire.wait_arrived(WORTH, LULL_SECONDS)
+        count = await take(wire.socket, min(self._remaining, SHARE))
+        self._received += count
+        self._remaining -= count
+        self._is_done = self._remaining == 0
         return count
 
     async def aclose(self) -> None:

@@ -17,6 +17,7 @@ import trio
 
 from frontend.upstream.answers import Answer, Wanted
 from frontend.upstream.client import UpstreamClient
+from frontend.upstream.connection import Take
 from frontend.upstream.errors import (
     UpstreamBroken,
     UpstreamChanged,
@@ -73,6 +74,21 @@ class Transfer:
                 continue
             self.offset += count
             return count
+
+    async def move(self, take: Take) -> int | None:
+        """Have some bytes taken from the socket itself; see `Connection.move`.
+
+        Raises:
+            UpstreamChanged: there are more than there should be.
+            Whatever `take` raises.
+        """
+        count = await self._current.move(take)
+        self.offset += count or 0
+        if self.size is None:
+            return count
+        if self.offset > self.size:
+            raise self._changed(f"more than {self.size} bytes")
+        return count
 
     async def iter_blocks(self) -> AsyncIterator[bytes]:
         """Yield blocks of up to 256 KiB, as they come."""

@@ -18,7 +18,7 @@ from frontend.domain.networks import Allowance
 from frontend.domain.outbound import OutboundProxy
 from frontend.domain.urls import Origin, Url
 from frontend.upstream.addresses import Resolve, dial, resolve
-from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head
+from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head, Take
 from frontend.upstream.errors import AddressRefused, UpstreamBroken, UpstreamUnavailable
 from frontend.upstream.wire import WIDE, Plain, Tls, Wire
 
@@ -99,6 +99,20 @@ class Reply:
         rate = self._patience.min_rate
         if rate and self._waited > RATE_AFTER + self._received / rate:
             raise UpstreamBroken(self._upstream, f"less than {rate} bytes/s")
+        return count
+
+    async def move(self, take: Take) -> int | None:
+        """Have some of the body taken from the socket itself; see `Connection.move`.
+
+        Raises:
+            Whatever `take` raises.
+        """
+        if self._is_over:
+            return 0
+        began = trio.current_time()
+        count = await self._connection.move(take)
+        self._waited += trio.current_time() - began
+        self._received += count or 0
         return count
 
     def let_go(self) -> None:

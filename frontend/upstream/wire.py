@@ -4,6 +4,7 @@ With 256 KiB a read, what a socket holds comes in one call, into memory that is 
 """
 
 import ssl
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
@@ -32,6 +33,23 @@ class Plain:
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
         self.socket = socket
+
+    async def wait_arrived(self, size: int, seconds: float) -> None:
+        """Wait until `size` bytes are there, or as many as the system holds; no longer than that.
+
+        What comes fast is worth a step for much of it; what comes slowly is passed on at once.
+        """
+        self._set_low_mark(size)
+        try:
+            with trio.move_on_after(seconds):
+                await trio.lowlevel.wait_readable(self.socket)
+        finally:
+            self._set_low_mark(1)
+
+    def _set_low_mark(self, size: int) -> None:
+        """How many bytes there must be for the system to say that there are any: socket(7)."""
+        with suppress(OSError):  # then it only tells us earlier
+            self.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVLOWAT, size)
 
     async def send_all(self, data: bytes) -> None:
         """Send all of it."""

@@ -51,8 +51,8 @@ async def test_a_follower_that_comes_back_is_told_the_end_of_what_was_committed(
         staging.remove(session.path)
         idle.forget(session, is_committed=True)
 
-    assert await idle.wait_grown(OWNER, ended[1].id, 3) == (3, True)
-    assert await idle.wait_grown(OWNER, ended[2].id, 3) == (3, True)
+    assert await idle.wait_grown(OWNER, ended[1].id, 3) == (3, True, True)
+    assert await idle.wait_grown(OWNER, ended[2].id, 3) == (3, True, True)
     with pytest.raises(UploadUnknown):  # too many since
         await idle.wait_grown(OWNER, ended[0].id, 3)
     with pytest.raises(UploadUnknown):  # and it is nobody else's
@@ -64,7 +64,7 @@ async def test_after_a_restart_a_key_is_an_orphan_until_somebody_appends(idle):
     await session.append(0, b"abc")
     restarted = Sessions(idle.root, SECRET, 0)
 
-    assert await restarted.wait_grown(session.owner, session.id, 0) == (3, False)
+    assert await restarted.wait_grown(session.owner, session.id, 0) == (3, False, False)
     with pytest.raises(UploadOrphaned):
         await restarted.wait_grown(session.owner, session.id, 3)
     found = restarted.find(session.owner, session.id)
@@ -121,7 +121,7 @@ async def test_followers_hear_of_growth_that_only_a_look_at_the_file_found(idle)
         staging.append(session.path, 3, b"def")
         idle.find(OWNER, session.id)
 
-    assert sizes == [(6, False)]
+    assert sizes == [(6, False, False)]
 
 
 async def test_an_orphan_keeps_its_bytes_for_whoever_comes_next(idle):

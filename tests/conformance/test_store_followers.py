@@ -44,11 +44,11 @@ def socket_pair():
 
 
 async def follow(growing, size: int, start: int = 0) -> bytes:
-    """What a client gets: all but the last byte as it comes, and that one when it is committed."""
+    """What a client gets: all but the last byte as it comes, and that one when it is verified."""
     parts = []
     while start < size:
         await growing.wait(start)
-        stop = min(growing.size, size if growing.is_committed else size - 1)
+        stop = min(growing.size, size if growing.is_verified else size - 1)
         if start == stop:
             await growing.wait(growing.size)
         parts.append(await trio.to_thread.run_sync(growing.read, start, stop))
@@ -108,6 +108,8 @@ async def test_bytes_count_as_committed_only_when_they_are(store):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.commit, changes_for(upload, DIGEST))
             assert await growing.wait(len(CONTENT)) == len(CONTENT)
+            assert growing.is_verified
+            await growing.wait_committed()
             assert growing.is_committed
             assert has(store, DIGEST)
         assert await growing.wait(1 << 40) == len(CONTENT)
