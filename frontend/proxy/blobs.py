@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from cas.digest import Digest
-from cas.errors import UploadOrphaned
+from cas.errors import UploadOrphaned, UploadUnknown
 from cas.verbs import Growing, Store, View
 from frontend.domain.conditions import etag, is_range_current
 from frontend.domain.faults import ImageBlobUnknown, ImageUnknown
@@ -69,7 +69,7 @@ class Blobs:
         for _ in range(ATTEMPTS):
             transfer = await self._transfers.begin(route.name, route.digest, record)
             growing = transfer.open()
-            if growing is not None and transfer.size is None:
+            if growing is not None and not transfer.size:  # or it is said to be empty
                 growing.close()  # how long the answer will be is known at the end alone
                 await transfer.ended.wait()
                 growing = None
@@ -138,7 +138,7 @@ class Follow:
         """What is there, as it comes.
 
         Raises:
-            UpstreamBroken: the download failed: the connection has to end.
+            UpstreamFault, CasError, IndexFault: the download failed: the connection has to end.
         """
         offset = self._span.start
         while offset < self._span.stop:
@@ -167,3 +167,7 @@ class Follow:
                 if self._transfer.ended.is_set():  # or else it takes over, here or elsewhere
                     raise UpstreamBroken("", "the download was given up") from None
                 await trio.sleep(TAKE_OVER_SECONDS)
+            except UploadUnknown:
+                await self._transfer.ended.wait()
+                self._transfer.check()
+                raise UpstreamBroken("", "the download failed elsewhere") from None

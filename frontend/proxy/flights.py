@@ -4,6 +4,7 @@ The work is done by a task of its own, so that it does not end when the first wh
 """
 
 import copy
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -11,7 +12,24 @@ from typing import Final
 
 import trio
 
+from frontend.errors import KNOWN_ERRORS
+from frontend.upstream.errors import UpstreamDenied, UpstreamFault, UpstreamMissing, UpstreamResting
+
 MAX_REMEMBERED: Final = 4096  # failures; some 500 bytes each
+
+_log = logging.getLogger("orlop.proxy")
+
+
+def tell(what: str, error: Exception) -> None:
+    """Log why something could not be had, once for all who wait; what is missing is no news."""
+    if isinstance(error, UpstreamMissing | UpstreamDenied | UpstreamResting):
+        return
+    if isinstance(error, UpstreamFault):
+        _log.warning("%s could not be had: %s", what, error.told)
+    elif isinstance(error, KNOWN_ERRORS):
+        _log.warning("%s could not be had: %s", what, error)
+    else:
+        _log.error("%s could not be had", what, exc_info=error)
 
 
 @dataclass(slots=True)
@@ -73,6 +91,7 @@ class Flights:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            tell(" ".join(map(str, key)) if isinstance(key, tuple) else str(key), error)
             flight.error = error
         finally:
             del self._flights[key]

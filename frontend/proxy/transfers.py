@@ -7,6 +7,7 @@ hash to it. If the process that fetches dies, a follower goes on.
 """
 
 import copy
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -14,16 +15,17 @@ from typing import Final
 import trio
 
 from cas.digest import Digest
-from cas.errors import CasError, UploadOrphaned, UploadUnknown
+from cas.errors import CasError, DigestMismatch, OffsetMismatch, UploadOrphaned, UploadUnknown
 from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
+from frontend.proxy.flights import tell
 from frontend.proxy.pouring import pour
 from frontend.proxy.sources import Sources
 from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
-from frontend.upstream.errors import UpstreamBroken, UpstreamFault
+from frontend.upstream.errors import UpstreamBroken
 from frontend.upstream.transfers import fetching
 from index.changes import ImageName, Link, RepositoryRevision
-from index.errors import ExpectationsFailed, IndexFault
+from index.errors import ExpectationsFailed
 from index.records import Repository
 
 END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled
@@ -95,7 +97,8 @@ class Transfers:
     async def _run(self, key: tuple[int, str, Digest], transfer: Transfer) -> None:
         try:
             await self._have(transfer)
-        except (UpstreamFault, CasError, IndexFault) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            tell(f"blob {transfer.digest} of {transfer.image}", error)
             transfer.error = error
         finally:
             del self._running[key]
@@ -115,8 +118,10 @@ class Transfers:
         while not self._store.read(partial(_is_stored, digest=transfer.digest)):
             upload, is_ours = await self._store.stage(owner, session=session, key=name)
             if is_ours:
-                await self._fetch(transfer, upload)
-                return
+                if await self._fetch(transfer, upload):
+                    return
+                session = None
+                continue
             if not is_confirmed:
                 await self._confirm(transfer)
                 is_confirmed = True
@@ -150,17 +155,27 @@ class Transfers:
                     raise UpstreamBroken(name, "the download that was followed failed") from None
         return None
 
-    async def _fetch(self, transfer: Transfer, upload: Upload) -> None:
-        is_done = False
+    async def _fetch(self, transfer: Transfer, upload: Upload) -> bool:
+        """Fetch all of it, and keep it; False: somebody else fetches it now.
+
+        Raises:
+            UpstreamFault, CasError, IndexFault: it is not kept; those who follow are told so.
+        """
+        is_ours = True
         try:
             await self._fill(transfer, upload)
             adopt = Adopt(upload.id, transfer.digest, upload.owner)
             await self._link(transfer, [adopt])
-            is_done = True
-        finally:
-            if not is_done:  # wrong, or cut short: those who follow are told so
-                with trio.move_on_after(END_SECONDS, shield=True):
-                    await _end(upload)
+        except (OffsetMismatch, UploadUnknown):  # we were taken for dead
+            is_ours = False
+        except DigestMismatch:
+            await _end(upload)
+            name = str(transfer.client.upstream.origin)
+            raise UpstreamBroken(name, f"other bytes than {transfer.digest}") from None
+        except BaseException:  # cut short, or the server ends
+            await _end(upload)
+            raise
+        return is_ours
 
     async def _fill(self, transfer: Transfer, upload: Upload) -> None:
         wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest), start=upload.size)
@@ -182,10 +197,9 @@ class Transfers:
 
 
 async def _end(upload: Upload) -> None:
-    try:
-        await upload.cancel()
-    except CasError:
-        return  # it ended by itself, or the daemon is away, which ends it in time
+    """End it, also when this task is cancelled: what is there is not to be gone on with."""
+    with trio.move_on_after(END_SECONDS, shield=True), suppress(CasError):
+        await upload.cancel()  # or it ended by itself, or the daemon is away, which ends it in time
 
 
 def _is_stored(view: View, digest: Digest) -> bool:

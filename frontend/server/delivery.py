@@ -1,6 +1,7 @@
 """Sending an answer: in pieces, without the loop waiting for a disk, and whole or not at all."""
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ SMALL_SECONDS: Final = 0.5  # for them to come, before the answer: they are sent
 
 # Reads that block on a disk at the same time; more would only queue there.
 _readers = trio.CapacityLimiter(16)
+
+_log = logging.getLogger("orlop.connection")
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -90,10 +93,21 @@ async def _send_while_connected(response: Response, way: Way) -> bool:
     is_whole = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_when_gone, way.receive, nursery.cancel_scope)
-        await _send_parts(response, way)
-        is_whole = True
+        is_whole = await _are_parts_sent(response, way)
         nursery.cancel_scope.cancel()
     return is_whole
+
+
+async def _are_parts_sent(response: Response, way: Way) -> bool:
+    """Send all parts; False: what was on its way does not come, as the log says."""
+    try:
+        await _send_parts(response, way)
+    except KNOWN_ERRORS as error:
+        if response.flow is None:
+            raise
+        _log.warning("an answer was cut short: %s", error)
+        return False
+    return True
 
 
 async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:

@@ -63,12 +63,12 @@ class Faulty:
     connections: int = 0
     port: int = 0
 
-    async def begin(self, context: ssl.SSLContext | None = None) -> None:
-        """Listen on a port of loopback; under TLS with `context`."""
+    async def begin(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        """Listen on a port of `host`; under TLS with `context`."""
         self._context = context
         serve = trio.serve_tcp
         listeners = await self.nursery.start(
-            lambda task_status: serve(self._serve, 0, host="127.0.0.1", task_status=task_status)
+            lambda task_status: serve(self._serve, 0, host=host, task_status=task_status)
         )
         self.port = listeners[0].socket.getsockname()[1]
 

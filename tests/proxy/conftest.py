@@ -1,0 +1,37 @@
+"""A server whose upstreams do what a test says; nothing is left behind by all of them."""
+
+import pytest
+
+from tests.frontend.live import running
+from tests.frontend.sources import source
+from tests.proxy.pulling import proxy_of, settings_in
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """A server that waits for upstreams for a second only. Nothing is left of all the faults."""
+    folder = tmp_path_factory.mktemp("proxy")
+    with running(folder / "data", settings_in(folder)) as server:
+        yield server
+        assert server.client.post("/api/v1/fsck").json()["drift"] == []
+        assert list((folder / "data" / "uploads").glob("*")) == []
+
+
+@pytest.fixture(scope="session")
+def sources():
+    with source() as made:
+        yield made
+
+
+@pytest.fixture
+def far(sources):
+    """The upstream, well again, and with no memory of what other tests asked."""
+    sources.well()
+    sources.requests.clear()
+    sources.sent = 0
+    return sources
+
+
+@pytest.fixture
+def proxy(live, far):
+    return proxy_of(live, far)
