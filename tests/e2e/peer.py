@@ -1,6 +1,9 @@
 """Another registry, Debian's docker-registry: images come from there too."""
 
+import base64
+import ctypes
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,13 +12,18 @@ from tests.e2e.registry import Registry, free_port
 
 
 @contextmanager
-def docker_registry() -> Iterator[Registry]:
-    """Run an empty docker-registry that lets everybody do everything."""
+def docker_registry(password: str = "") -> Iterator[Registry]:
+    """Run an empty docker-registry that lets everybody do everything; or, by `password`, admin."""
     need("docker-registry", "docker-registry")
     with new_folder() as folder:
-        registry = Registry(free_port(), password="")
+        registry = Registry(free_port(), password)
+        chosen = _settings(f"{folder}/data", registry.address)
+        if password:
+            users = folder / "htpasswd"
+            users.write_text(f"{registry.user}:{_bcrypt(password)}\n")
+            chosen["auth"] = {"htpasswd": {"realm": "peer", "path": str(users)}}
         settings = folder / "settings.yml"
-        settings.write_text(json.dumps(_settings(f"{folder}/data", registry.address)))
+        settings.write_text(json.dumps(chosen))
         log = folder / "registry.log"
         with running(["docker-registry", "serve", str(settings)], log=log) as process:
             wait_until(lambda: registry.answers("/v2/"), "docker-registry is up", process, log)
@@ -34,3 +42,12 @@ def _settings(data: str, address: str) -> dict[str, object]:
         },
         "http": {"addr": address},
     }
+
+
+def _bcrypt(password: str) -> str:
+    """What `htpasswd -B` makes of it; docker-registry takes no other hash."""
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    salt = base64.b64encode(secrets.token_bytes(16), b"./")[:21].decode()
+    hashed: bytes = crypt(password.encode(), f"$2b$05${salt}u".encode())
+    return hashed.decode()
