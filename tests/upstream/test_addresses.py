@@ -75,6 +75,25 @@ async def test_an_address_that_does_not_answer_holds_up_nobody(listener, monkeyp
     assert len(closed) == 1
 
 
+async def test_of_two_that_answer_at_once_one_is_closed(listener, monkeypatch):
+    monkeypatch.setattr(addresses, "STAGGER", 0.001)
+    real, made, both = addresses._connect, [], trio.Event()
+
+    async def connect_together(address, port):
+        made.append(own := await real(address, port))
+        if len(made) == 2:
+            both.set()
+        with trio.CancelScope(shield=True):
+            await both.wait()
+        return own
+
+    monkeypatch.setattr(addresses, "_connect", connect_together)
+
+    await connect(listener, "127.0.0.1", "127.0.0.1")
+
+    assert [each.fileno() for each in made] == [-1, -1]
+
+
 async def test_all_reasons_are_told():
     with pytest.raises(UpstreamUnavailable) as caught:
         await dial("own.example", 1, OURS, "upstream", saying("127.0.0.1", "::1"))

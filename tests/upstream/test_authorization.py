@@ -230,6 +230,8 @@ async def test_wrong_credentials_are_the_administrators_affair_and_not_tried_aga
     assert SECRET not in caught.value.told + str(caught.value) + repr(caught.value)
     if scheme == "bearer":
         assert len([each for each in faulty.requests if "/token" in each.target]) == 1
+    else:
+        assert len(faulty.requests) == 2 + 4  # shown once to each question, not twice
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ async def fetch(client, size=SIZE, wanted=BLOB):
 async def test_a_broken_transfer_goes_on_where_it_broke(faulty, ranges, size):
     faulty.behave = breaking = Breaking(100_000, breaks=1, ranges=ranges)
 
-    assert await fetch(faulty.client(), size) == CONTENT
+    assert await fetch(faulty.client(connections=1), size) == CONTENT
     assert breaking.starts == [0, 100_000]
 
 
@@ -183,6 +183,14 @@ async def test_a_body_without_a_length_goes_on_where_it_broke(faulty):
 
     assert await fetch(faulty.client()) == CONTENT
     assert sent == [None, "bytes=100000-", "bytes=200000-"]
+
+
+async def test_what_ends_before_the_start_is_something_else(faulty):
+    faulty.behave = sending(answer(200, CONTENT[:10]))
+
+    with pytest.raises(UpstreamChanged):
+        async with faulty.client().open("GET", Wanted("app", "blobs", DIGEST, start=50)):
+            pass
 
 
 async def test_short_outages_are_waited_out(faulty):
