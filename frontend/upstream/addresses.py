@@ -18,28 +18,37 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 MAX_DIALLED: Final = 8  # addresses of a host that are tried
 STAGGER: Final = 0.25  # seconds before the next one is tried beside it (RFC 8305, 5)
-# The system's resolver blocks a thread for as long as it likes; whoever gave up leaves it behind.
-_threads: Final = trio.CapacityLimiter(8)
+LOOKUPS: Final = 4  # threads that look names up, of one upstream
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
-    """Ask the system, in a thread.
+class SystemResolver:
+    """Names as the system knows them, for one upstream.
 
-    Raises:
-        OSError: it knows no address.
+    The system's resolver blocks a thread for as long as it likes, and who gives up leaves that
+    behind. With threads of its own, an upstream that leads to dead names holds up itself alone.
     """
-    found = await trio.to_thread.run_sync(
-        lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
-        abandon_on_cancel=True,
-        limiter=_threads,
-    )
-    # Without the zone of a link-local address, which is never dialled.
-    texts = [str(entry[4][0]).partition("%")[0] for entry in found]
-    return [ip_address(text) for text in dict.fromkeys(texts)]
+
+    def __init__(self) -> None:
+        self._threads = trio.CapacityLimiter(LOOKUPS)
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        """Ask the system.
+
+        Raises:
+            OSError: it knows no address.
+        """
+        found = await trio.to_thread.run_sync(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
+            abandon_on_cancel=True,
+            limiter=self._threads,
+        )
+        # Without the zone of a link-local address, which is never dialled.
+        texts = [str(entry[4][0]).partition("%")[0] for entry in found]
+        return [ip_address(text) for text in dict.fromkeys(texts)]
 
 
 async def dial(
-    host: str, port: int, allowance: Allowance, upstream: str, resolve: Resolve = resolve
+    host: str, port: int, allowance: Allowance, upstream: str, resolve: Resolve
 ) -> trio.socket.SocketType:
     """Connect to `host`; the caller limits the time.
 

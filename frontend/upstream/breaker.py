@@ -104,7 +104,7 @@ class Breaker:
 
     def fail(self, permit: Permit, now: float, why: str, wish: float | None = None) -> None:
         """It did not answer, or with 5xx; `wish` is its Retry-After."""
-        self._note(now, why)
+        self.note(now, why)
         if permit.era != self._era:
             return
         self._in_row += 1
@@ -113,7 +113,7 @@ class Breaker:
 
     def limit(self, permit: Permit, now: float, why: str, wish: float | None = None) -> None:
         """It answered 429; as long as it wishes, nobody asks."""
-        self._note(now, why)
+        self.note(now, why)
         seconds = self._backoff(LIMITED, 15 * LIMITED) if wish is None else max(wish, FIRST)
         if permit.era == self._era:
             self._rest(now, seconds, is_limited=True)
@@ -138,7 +138,8 @@ class Breaker:
             self._limit, self._remaining, self.requests, self.failures, self.bytes_fetched,
         )  # fmt: skip
 
-    def _note(self, now: float, why: str) -> None:
+    def note(self, now: float, why: str) -> None:
+        """Count and show a failure, which changes nothing by itself."""
         self.failures += 1
         self._last_error, self._failed_at = why, now
 

@@ -17,7 +17,7 @@ from frontend.domain.fields import parse_length
 from frontend.domain.networks import Allowance
 from frontend.domain.outbound import OutboundProxy
 from frontend.domain.urls import Origin, Url
-from frontend.upstream.addresses import Resolve, dial, resolve
+from frontend.upstream.addresses import Resolve, SystemResolver, dial
 from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head, Take
 from frontend.upstream.errors import AddressRefused, UpstreamBroken, UpstreamUnavailable
 from frontend.upstream.wire import WIDE, Plain, Tls, Wire
@@ -156,13 +156,13 @@ async def read_short(source: Source, limit: int, upstream: str) -> bytes:
 class Transport:
     """The connections to one upstream, and to where it leads."""
 
-    def __init__(self, upstream: Origin, way: Way, resolve: Resolve = resolve) -> None:
+    def __init__(self, upstream: Origin, way: Way, resolve: Resolve | None = None) -> None:
         """`upstream` may lie in inner networks; other hosts only where `way` allows it."""
         allowed = way.allowance
         self._label = str(upstream)
         self._way = way
         self._allowance = Allowance(frozenset({upstream.host}), allowed.hosts, allowed.networks)
-        self._resolve = resolve
+        self._resolve = resolve or SystemResolver()
         self._idle: deque[tuple[Origin, Connection, float]] = deque()  # the oldest first
         self._places = trio.Semaphore(way.connections)
 

@@ -1,6 +1,7 @@
 """From a name to a connection."""
 
 import socket
+import threading
 from ipaddress import ip_address
 
 import pytest
@@ -8,7 +9,7 @@ import trio
 
 from frontend.domain.networks import Allowance
 from frontend.upstream import addresses
-from frontend.upstream.addresses import dial, resolve
+from frontend.upstream.addresses import LOOKUPS, SystemResolver, dial
 from frontend.upstream.errors import AddressRefused, UpstreamUnavailable
 
 OURS = Allowance(frozenset({"own.example"}))
@@ -113,22 +114,31 @@ async def test_a_name_without_an_address_is_told(error):
 
 
 async def test_the_system_is_asked():
+    resolve = SystemResolver()
+
     assert ip_address("127.0.0.1") in await resolve("localhost", 80)
     assert await resolve("2130706433", 80) == [ip_address("127.0.0.1")]
 
 
-async def test_a_resolver_that_hangs_is_left_behind(monkeypatch):
-    released = trio.Event()
-    token = trio.lowlevel.current_trio_token()
+async def test_a_resolver_that_hangs_is_left_behind_and_holds_up_nobody_else(monkeypatch):
+    released = threading.Event()
 
-    def hang(*_, **__):
-        trio.from_thread.run(released.wait, trio_token=token)
-        return []
+    def hang(host, *_, **__):
+        if host == "dead.example":
+            released.wait(10)
+        return [(None, None, None, "", ("127.0.0.1", 80))]
 
     monkeypatch.setattr(addresses.socket, "getaddrinfo", hang)
+    one, other = SystemResolver(), SystemResolver()
 
+    with trio.move_on_after(0.05):
+        async with trio.open_nursery() as nursery:
+            for _ in range(LOOKUPS + 1):
+                nursery.start_soon(one, "dead.example", 80)
     with trio.move_on_after(0.05) as scope:
-        await resolve("own.example", 80)
-
+        await one("alive.example", 80)
     assert scope.cancelled_caught
+    assert await other("alive.example", 80) == [ip_address("127.0.0.1")]
+
     released.set()
+    assert await one("alive.example", 80) == [ip_address("127.0.0.1")]
