@@ -27,6 +27,7 @@ from frontend.registry import diary
 from frontend.registry.call import CountedStore, Health, Registry
 from frontend.registry.hot import HotRegistry
 from frontend.registry.places import UploadPlaces
+from frontend.registry.pulls import new_pulls
 from frontend.registry.site import Site
 from frontend.server.binding import Bound, open_bound
 from frontend.server.serving import Service, Sockets, serve
@@ -150,6 +151,7 @@ def build_registry(
     realm = Realm(f"{url}/v2/token", service)
     limits = limits or Limits.private(settings.limits)
     signer = store.read(Signer.of)
+    pulls = new_pulls()
     site = Site(realm, settings.gc.grace_seconds, settings.gc.lease_seconds)
     return Registry(
         store=store,
@@ -165,9 +167,11 @@ def build_registry(
         proxy=Proxy(
             store,
             _client_maker(settings),
+            pulls,
             lease_seconds=settings.gc.lease_seconds,
             manifest_bytes=settings.limits.manifest_bytes,
         ),
         stats=store.stats,
         damaged=store.damaged,
+        pulls=pulls,
     )

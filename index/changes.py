@@ -202,13 +202,14 @@ class Note:
 class Touch:
     """Note the time `at` in a row of "pulled" or of "token", beside the row `owner` that it is of.
 
-    Nothing, if that is gone, or the row was written within an hour: see `index.touching`.
+    Nothing, if that is gone, or the row is younger than `every` seconds: see `index.touching`.
     """
 
     table: str
     key: bytes
     owner: bytes
     at: int
+    every: int = 3600
 
 
 Change = (
@@ -305,6 +306,15 @@ class NoParent:
 
 
 @dataclass(frozen=True, slots=True)
+class NeededBy:
+    """Nothing but an edge from `parent`, if that, refers to `digest` in `image`."""
+
+    image: ImageName
+    digest: bytes
+    parent: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryRevision:
     """The repository exists and nobody changed its settings since they were read.
 
@@ -378,6 +388,7 @@ Expectation = (
     | ManifestExists
     | Unreferenced
     | NoParent
+    | NeededBy
     | RepositoryRevision
     | RepositoryAbsent
     | RepositoryEmpty

@@ -7,6 +7,7 @@ from index.changes import (
     ImageName,
     Linked,
     ManifestExists,
+    NeededBy,
     NoParent,
     NoTagLike,
     RecordIs,
@@ -110,6 +111,16 @@ def _unreferenced(expectation: Unreferenced, view: View) -> bool:
 def _no_parent(expectation: NoParent, view: View) -> bool:
     image = _image(view, expectation.image)
     return image is None or not any(True for _ in view.iter_parents(image, expectation.digest))
+
+
+@_is_met.register
+def _needed_by(expectation: NeededBy, view: View) -> bool:
+    image = _image(view, expectation.image)
+    if image is None:
+        return True
+    link = view.link(image, expectation.digest)
+    edge = view.edge(image, expectation.parent, expectation.digest)
+    return link is None or link.references <= (0 if edge is None else 1)
 
 
 @_is_met.register

@@ -28,6 +28,7 @@ from frontend.domain.manifests import (
 from frontend.domain.message import Request, Response
 from frontend.domain.routes import Manifest
 from frontend.proxy.claims import claim
+from frontend.proxy.eviction import Eviction
 from frontend.proxy.flights import Flights
 from frontend.proxy.replies import with_warning
 from frontend.proxy.sources import Sources
@@ -71,9 +72,10 @@ _parsing = trio.CapacityLimiter(1)
 class Manifests:
     """Answers manifests that a snapshot cannot."""
 
-    def __init__(self, store: Store, sources: Sources, limit: int) -> None:
+    def __init__(self, store: Store, sources: Sources, eviction: Eviction, limit: int) -> None:
         self._store = store
         self._sources = sources
+        self._eviction = eviction
         self._limit = limit  # bytes of a manifest
         self.flights = Flights()
 
@@ -127,9 +129,9 @@ class Manifests:
         async with claim(self._store, name) as is_ours:
             if not is_ours and self._store.read(partial(_is_settled, route, record, site)):
                 return
-            await self._ask(route, record)
+            await self._ask(route, record, site)
 
-    async def _ask(self, route: Manifest, record: Repository) -> None:
+    async def _ask(self, route: Manifest, record: Repository, site: Site) -> None:
         client = await self._sources.client(route.name.repository, record)
         current = self._store.read(partial(_tag_digest, route=route))
         try:
@@ -137,7 +139,7 @@ class Manifests:
                 tag = CheckTag(route.name, str(route.reference), current)
                 await self._commit(route.name, record, [tag])
                 return
-            await self._fetch(client, route, record)
+            await self._fetch(client, route, record, site)
         except UpstreamMissing:
             if current is not None:
                 await self._drop(route, record, current)
@@ -155,13 +157,15 @@ class Manifests:
         except ExpectationsFailed:
             return  # it moved, or somebody else did this
 
-    async def _fetch(self, client: UpstreamClient, route: Manifest, record: Repository) -> None:
+    async def _fetch(
+        self, client: UpstreamClient, route: Manifest, record: Repository, site: Site
+    ) -> None:
         async with client.open("GET", _wanted(route)) as answer:
             content = await answer.read(self._limit)
             media_type, said = answer.media_type, answer.digest
         digest = _checked(client, route, content, said)
         parsed = await _parsed(client, content, media_type)
-        row = parsed.record()
+        row = parsed.record(site.now())
         edges = tuple((child.key, kind) for child, kind in parsed.edges)
         referrer = b"" if parsed.subject is None else parsed.referrer(digest)
         changes: list[Change] = [
@@ -172,6 +176,7 @@ class Manifests:
         if isinstance(route.reference, str):
             changes.append(SetTag(route.name, route.reference, digest.key, is_checked=True))
         await self._commit(route.name, record, changes)
+        self._eviction.note(route.name, digest, record)
 
     async def _commit(self, image: ImageName, record: Repository, changes: list[Change]) -> None:
         """Keep it, if the repository is as it was: another source may have something else."""

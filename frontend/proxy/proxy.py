@@ -1,5 +1,7 @@
 """Reads of proxy repositories that a snapshot cannot answer: one place that knows who can."""
 
+from functools import partial
+
 import trio
 
 from cas.verbs import Store
@@ -7,23 +9,32 @@ from frontend.domain import routes
 from frontend.domain.faults import Unsupported
 from frontend.domain.message import Request, Response
 from frontend.proxy.blobs import Blobs
+from frontend.proxy.eviction import Eviction
 from frontend.proxy.lists import Lists
 from frontend.proxy.manifests import Manifests
 from frontend.proxy.sources import Make, Sources
 from frontend.proxy.transfers import Transfers
 from frontend.registry.cached import Uncached
 from frontend.registry.site import Site
+from frontend.touches import Touches
 
 
 class Proxy:
     """Everything that fetches. `run` must be running."""
 
     def __init__(
-        self, store: Store, make: Make, *, lease_seconds: int, manifest_bytes: int
+        self,
+        store: Store,
+        make: Make,
+        pulls: Touches[str],
+        *,
+        lease_seconds: int,
+        manifest_bytes: int,
     ) -> None:
         self.sources = Sources(store, make)
-        self.transfers = Transfers(store, self.sources, lease_seconds)
-        self._manifests = Manifests(store, self.sources, manifest_bytes)
+        self.eviction = Eviction(store, partial(pulls.flush, store))
+        self.transfers = Transfers(store, self.sources, self.eviction, lease_seconds)
+        self._manifests = Manifests(store, self.sources, self.eviction, manifest_bytes)
         self._blobs = Blobs(store, self.sources, self.transfers)
         self._lists = Lists(store, self.sources)
 
@@ -31,6 +42,7 @@ class Proxy:
         """Do what must go on when the client who asked has left; until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
+                self.eviction.use(nursery)
                 self.transfers.use(nursery)
                 self._manifests.flights.use(nursery)
                 self._lists.flights.use(nursery)

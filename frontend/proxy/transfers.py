@@ -17,6 +17,7 @@ import trio
 from cas.digest import Digest
 from cas.errors import CasError, DigestMismatch, OffsetMismatch, UploadOrphaned, UploadUnknown
 from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
+from frontend.proxy.eviction import Eviction
 from frontend.proxy.flights import tell
 from frontend.proxy.pouring import pour
 from frontend.proxy.sources import Sources
@@ -63,9 +64,12 @@ class Transfer:
 class Transfers:
     """Those of this process."""
 
-    def __init__(self, store: Store, sources: Sources, lease_seconds: int) -> None:
+    def __init__(
+        self, store: Store, sources: Sources, eviction: Eviction, lease_seconds: int
+    ) -> None:
         self._store = store
         self._sources = sources
+        self._eviction = eviction
         self._lease = lease_seconds
         self._nursery: trio.Nursery | None = None
         self._running: dict[tuple[int, str, Digest], Transfer] = {}
@@ -194,6 +198,7 @@ class Transfers:
         except ExpectationsFailed:
             name = str(transfer.client.upstream.origin)
             raise UpstreamBroken(name, "the repository was changed meanwhile") from None
+        self._eviction.note(image, transfer.digest, transfer.record)
 
 
 async def _end(upload: Upload) -> None:

@@ -5,10 +5,10 @@ import pytest
 from index import keys
 from index.changes import SetTag, Touch, Unlink
 from index.errors import TargetMissing
-from index.touching import EVERY
 from tests.index.tables import IMAGE, PLACES, commit, digest_of, manifest, put
 
 NOW = 5_000_000
+EVERY = 3600
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def pulled(environment):
     commit(environment, [*PLACES, *put(1), manifest(1), SetTag(IMAGE, "v1", digest_of(1))])
     key = environment.read(lambda view: view.image(IMAGE).id) + digest_of(1)
 
-    def touch(at, environment=environment):
-        commit(environment, [Touch("pulled", key, key, at)])
+    def touch(at, environment=environment, **every):
+        commit(environment, [Touch("pulled", key, key, at, **every)])
         return environment.read(lambda view: view.get("pulled", key))
 
     return touch
@@ -29,6 +29,13 @@ def test_a_time_is_written_once_an_hour(pulled):
     assert pulled(NOW + EVERY - 1) == keys.u64(NOW)
     assert pulled(NOW + EVERY) == keys.u64(NOW + EVERY)
     assert pulled(NOW) == keys.u64(NOW + EVERY)
+
+
+def test_a_time_is_written_as_often_as_is_wished(pulled):
+    pulled(NOW)
+
+    assert pulled(NOW + 59, every=60) == keys.u64(NOW)
+    assert pulled(NOW + 60, every=60) == keys.u64(NOW + 60)
 
 
 def test_a_time_goes_with_its_manifest_and_comes_to_none_that_is_gone(environment, pulled):
