@@ -3,8 +3,10 @@
 import json
 import secrets
 import selectors
+import shutil
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from bench import content, servers
 from bench.client import file_digest
-from bench.registry import put_file
+from bench.registry import put_file, put_image
 from bench.row import Row
 from bench.sample import percentile
 from bench.servers import Server
@@ -24,6 +26,7 @@ SIZE = 256 * MIB
 ROUNDS = 5
 CLIENTS = 64
 _READ = 1 << 20  # bytes at once
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ def proxy(folder: Path) -> Iterator[Row]:
         repository = _make_proxy(ours, upstream)
         through = replace(ours, image=f"{repository}/{upstream.image}")
         yield from _alone(folder, upstream, through, ours)
+        yield from _as_skopeo(folder, upstream, through)
         yield from _together(folder, upstream, through)
 
 
@@ -67,6 +71,38 @@ def _alone(folder: Path, upstream: Server, through: Server, ours: Server) -> Ite
         yield Row(f"pull 256 MiB, {name}", _rates(found))
     yield Row("pull 256 MiB, cold to straight", _ratio(straight, cold), "≥ 0.8")
     yield Row("pull 256 MiB, warm to hosted", _ratio(hosted, warm), "1")
+
+
+def _as_skopeo(folder: Path, upstream: Server, through: Server) -> Iterator[Row]:
+    """As a client pulls that looks at what it gets: it hashes, and writes a file."""
+    if shutil.which("skopeo") is None:
+        yield Row("pull 256 MiB by skopeo", "not measured: it is not installed", "≥ 0.8")
+        return
+    straight, cold = [], []
+    for number in range(ROUNDS):
+        path, digest = _new_blob(folder)
+        layer = {"mediaType": _LAYER, "digest": digest, "size": SIZE}
+        with Connection(upstream) as connection:
+            put_file(connection, upstream.image, path, digest)
+            put_image(connection, upstream.image, f"t{number}", [layer])
+        straight.append(_copy(upstream, f"t{number}", folder))
+        cold.append(_copy(through, f"t{number}", folder))
+    yield Row("pull 256 MiB by skopeo, straight", _rates(straight))
+    yield Row("pull 256 MiB by skopeo, cold", _rates(cold))
+    yield Row("pull 256 MiB by skopeo, cold to straight", _ratio(straight, cold), "≥ 0.8")
+
+
+def _copy(server: Server, tag: str, folder: Path) -> float:
+    """Seconds that skopeo takes to copy an image into a folder."""
+    target = folder / "copied"
+    who = ["--src-creds", f"{server.user}:{server.password}"] if server.user else ["--src-no-creds"]
+    source = f"docker://{server.host}:{server.port}/{server.image}:{tag}"
+    command = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", *who]
+    started = time.perf_counter()
+    subprocess.run([*command, source, f"dir:{target}"], check=True, capture_output=True)  # noqa: S603 - our own command
+    seconds = time.perf_counter() - started
+    shutil.rmtree(target)
+    return seconds
 
 
 def _together(folder: Path, upstream: Server, through: Server) -> Iterator[Row]:

@@ -56,6 +56,25 @@ def stream_file(connection: Connection, image: str, path: Path, digest: str) -> 
     return _finish(connection, expect(connection.receive(), 202), digest)
 
 
+def put_image(
+    connection: Connection, image: str, tag: str, layers: list[dict[str, object]]
+) -> None:
+    """An image of layers that are there, and an empty configuration."""
+    config = b"{}"
+    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    put_bytes(connection, image, config, digest)
+    kind = "application/vnd.oci.image.config.v1+json"
+    value = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": kind, "digest": digest, "size": len(config)},
+        "layers": layers,
+    }
+    path = f"/v2/{image}/manifests/{tag}"
+    body = json.dumps(value).encode()
+    expect(connection.request("PUT", path, {"Content-Type": MANIFEST}, body), 201)
+
+
 def put_manifest(connection: Connection, image: str, tag: str, layers: list[bytes]) -> None:
     """A manifest of small blobs that are stored; the first is also its configuration."""
     described = [
