@@ -114,7 +114,7 @@ class Slice:
 class Flow(Protocol):
     """Bytes that are still coming: a part of a blob that is fetched from elsewhere meanwhile."""
 
-    def iter_slices(self) -> AsyncGenerator[Slice, None]:
+    def iter_parts(self) -> AsyncGenerator[Slice | bytes, None]:
         """Them, as they come, all that are there at once.
 
         An error ends the connection: what was sent may be wrong.

@@ -7,14 +7,15 @@ from typing import Final
 import trio
 
 from cas.digest import Digest
-from cas.errors import UploadOrphaned, UploadUnknown
+from cas.errors import StorageFull, UploadOrphaned, UploadUnknown
 from cas.verbs import Growing, Store, View
-from frontend.domain.conditions import etag, is_range_current
+from frontend.domain.conditions import is_range_current
 from frontend.domain.faults import ImageBlobUnknown, ImageUnknown
 from frontend.domain.message import Request, Response, Slice
 from frontend.domain.ranges import Span, parse_ranges
 from frontend.domain.routes import Blob
-from frontend.errors import API_VERSION
+from frontend.proxy.passing import pass_on
+from frontend.proxy.replies import OCTETS, named
 from frontend.proxy.sources import Sources
 from frontend.proxy.transfers import Transfer, Transfers
 from frontend.registry.cached import respond_kept
@@ -22,11 +23,11 @@ from frontend.registry.replies import INERT
 from frontend.registry.site import Site
 from frontend.upstream.answers import Wanted
 from frontend.upstream.errors import UpstreamBroken, UpstreamMissing
+from index.errors import NoSpace
 from index.records import Repository
 
 ATTEMPTS: Final = 5  # looks for what is kept, between which downloads end
 TAKE_OVER_SECONDS: Final = 0.05
-_OCTETS: Final = ("Content-Type", "application/octet-stream")
 
 
 class Blobs:
@@ -63,11 +64,15 @@ class Blobs:
                 str(client.upstream.origin), "it does not say how large the blob is"
             )
         size = ("Content-Length", str(length))
-        return Response(200, (*_named(route.digest), *INERT, _OCTETS, size))
+        return Response(200, (*named(route.digest), *INERT, OCTETS, size))
 
     async def _get(self, request: Request, route: Blob, record: Repository, site: Site) -> Response:
         for _ in range(ATTEMPTS):
-            transfer = await self._transfers.begin(route.name, route.digest, record)
+            try:
+                transfer = await self._transfers.begin(route.name, route.digest, record)
+            except (StorageFull, NoSpace):
+                client = await self._sources.client(route.name.repository, record)
+                return await pass_on(client, route)
             growing = transfer.open()
             if growing is not None and not transfer.size:  # or it is said to be empty
                 growing.close()  # how long the answer will be is known at the end alone
@@ -90,16 +95,6 @@ def _kept(route: Blob, request: Request, site: Site, view: View) -> Response | N
         return None
 
 
-def _named(digest: Digest) -> tuple[tuple[str, str], ...]:
-    return (
-        API_VERSION,
-        ("Docker-Content-Digest", str(digest)),
-        ("ETag", etag(digest)),
-        ("Cache-Control", "max-age=31536000, immutable"),
-        ("Accept-Ranges", "bytes"),
-    )
-
-
 def _following(request: Request, digest: Digest, transfer: Transfer, growing: Growing) -> Response:
     """The whole, or one range; several ranges are answered with the whole, as they may be."""
     size = transfer.size or 0
@@ -109,7 +104,7 @@ def _following(request: Request, digest: Digest, transfer: Transfer, growing: Gr
     except BaseException:
         growing.close()
         raise
-    headers = (*_named(digest), *INERT, _OCTETS)
+    headers = (*named(digest), *INERT, OCTETS)
     if spans is None or len(spans) > 1:
         flow = Follow(transfer, growing, Span(0, size))
         return Response(200, (*headers, ("Content-Length", str(size))), flow=flow)
@@ -134,7 +129,7 @@ class Follow:
         self._span = span
         self._size = transfer.size or 0
 
-    async def iter_slices(self) -> AsyncGenerator[Slice, None]:
+    async def iter_parts(self) -> AsyncGenerator[Slice, None]:
         """What is there, as it comes.
 
         Raises:

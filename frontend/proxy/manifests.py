@@ -40,6 +40,7 @@ from frontend.upstream.errors import (
     UpstreamBroken,
     UpstreamFault,
     UpstreamMissing,
+    UpstreamUnavailable,
 )
 from index.changes import (
     Change,
@@ -65,7 +66,7 @@ ACCEPT: Final = (
 )
 MISSING_SECONDS: Final = 30.0  # for which what the source has not is not asked for again
 FAILED_SECONDS: Final = 5.0  # and so after a failure: a pull asks several times a second
-ATTEMPTS: Final = 3
+PATIENCE_SECONDS: Final = 3.0  # for news of a tag that is here
 _parsing = trio.CapacityLimiter(1)
 
 
@@ -89,8 +90,15 @@ class Manifests:
             UpstreamFault: it cannot be asked, and nothing is here.
         """
         key = (record.id, record.revision, route.name.path, str(route.reference))
+        work = partial(self._refresh, key, route, record, site)
         try:
-            await self.flights.run(key, partial(self._refresh, key, route, record, site))
+            if self._store.read(partial(_tag_digest, route=route)) is None:
+                await self.flights.run(key, work)
+            else:  # what is here is better than to wait: the work goes on without us
+                with trio.move_on_after(PATIENCE_SECONDS) as patience:
+                    await self.flights.run(key, work)
+                if patience.cancelled_caught:
+                    return self._stale(request, route, site, UpstreamUnavailable(""))
         except UpstreamMissing:
             raise ManifestUnknown(route.name, str(route.reference)) from None
         except (UpstreamFault, DaemonAway) as error:

@@ -26,6 +26,7 @@ from frontend.upstream.client import UpstreamClient
 from frontend.upstream.errors import UpstreamBroken
 from frontend.upstream.transfers import fetching
 from index.changes import ImageName, Link, RepositoryRevision
+from index.damage import is_hurt
 from index.errors import ExpectationsFailed
 from index.records import Repository
 
@@ -208,4 +209,6 @@ async def _end(upload: Upload) -> None:
 
 
 def _is_stored(view: View, digest: Digest) -> bool:
-    return view.object(digest.key) is not None
+    """Whether its bytes are here, and are sound as far as is known."""
+    found = view.object(digest.key)
+    return found is not None and not is_hurt(view, found)

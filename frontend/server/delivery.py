@@ -123,14 +123,18 @@ async def wait_gone(receive: Receive) -> None:
 
 async def _send_parts(response: Response, way: Way) -> None:
     for part in response.body:
-        if isinstance(part, Slice):
-            await _send_slice(part, way)
-        else:
-            await _send_body(part, way)
+        await _send_part(part, way)
     if response.flow is not None:
-        async with contextlib.aclosing(response.flow.iter_slices()) as slices:
-            async for each in slices:
-                await _send_slice(each, way)
+        async with contextlib.aclosing(response.flow.iter_parts()) as parts:
+            async for each in parts:
+                await _send_part(each, way)
+
+
+async def _send_part(part: Slice | bytes, way: Way) -> None:
+    if isinstance(part, Slice):
+        await _send_slice(part, way)
+    else:
+        await _send_body(part, way)
 
 
 async def _send_slice(part: Slice, way: Way) -> None:
