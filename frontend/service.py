@@ -122,7 +122,7 @@ async def _serve(registry: Registry, life: _Life, words: str) -> None:
 async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> AsyncIterator[None]:
     """Accept connections within the block; leaving it stops and drains."""
     app = RegistryApp(registry)
-    gathered = flushing(registry.store, (registry.pulls,))
+    gathered = flushing(registry.store, (registry.pulls, registry.uses))
     async with gathered, diary.keeping(registry), trio.open_nursery() as around:
         await around.start(registry.proxy.run)  # what is fetched outlives every connection
         async with trio.open_nursery() as nursery:

@@ -16,6 +16,7 @@ from frontend.access.credentials import Authenticator
 from frontend.access.limits import Limits
 from frontend.access.signing import Signer
 from frontend.access.standing import expect, find_place
+from frontend.access.uses import new_uses, tokens_of
 from frontend.domain.deeds import Deed, entry_of
 from frontend.domain.faults import CsrfFailed, NameUnknown, Unauthorized, Unsupported
 from frontend.domain.message import Client, Principal, Realm, Request, Response
@@ -89,6 +90,7 @@ class Registry:
     damaged: Callable[[], Awaitable[list[Damage]]]
     health: Health = field(default_factory=Health)
     pulls: Touches[str] = field(default_factory=new_pulls)
+    uses: Touches[str] = field(default_factory=new_uses)
 
     @property
     def has_many_names(self) -> bool:
@@ -128,6 +130,8 @@ class Registry:
             self.limits.check_rate("", address)
             raise
         self.limits.check_rate(principal.name, address)
+        for token in tokens_of(principal):
+            self.uses.note(token)
         return principal
 
     def note(self, principal: Principal, address: str, deed: Deed) -> Note:

@@ -14,9 +14,10 @@ from cas.verbs import View
 from frontend import access_log
 from frontend.access.credentials import credentials_of
 from frontend.access.proven import Proof
+from frontend.access.uses import tokens_of
 from frontend.domain import routes
 from frontend.domain.faults import TooManyRequests
-from frontend.domain.message import ANONYMOUS, Client, Request, Response, Slice
+from frontend.domain.message import ANONYMOUS, Client, Principal, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.registry.adapter import join_headers, versioned, wanted_scope
 from frontend.registry.call import Registry
@@ -103,7 +104,7 @@ class HotRegistry:
             await authenticator.authenticate(headers, client, scope, head.method)
         except KNOWN_ERRORS as error:
             refusal = versioned(error_response(error, method=head.method, realm=realm))
-            refused = _encoded(head, refusal, ANONYMOUS.name, 0.0)
+            refused = _encoded(head, refusal, ANONYMOUS, 0.0)
             refused = refused._replace(told=self._told(headers))
             return self._counted(refused, address, started)
         return self.find(block, head, address)
@@ -128,9 +129,12 @@ class HotRegistry:
                 refusal = versioned(error_response(error, method=made.method))
                 beginning = begin_head(refusal.status, refusal.headers)
                 status, body = int(refusal.status), refusal.body
-                made = made._replace(status=status, beginning=beginning, body=body, pulled="")
+                made = made._replace(status=status, beginning=beginning, body=body)
+                return RegistryRead(made, address, started)
         if made.pulled:
             self._registry.pulls.note(made.pulled)
+        for token in made.used:
+            self._registry.uses.note(token)
         return RegistryRead(made, address, started)
 
     def _look(self, block: bytes, head: Head, route: routes.Route, view: View) -> Answer | None:
@@ -159,18 +163,19 @@ class HotRegistry:
         if response.extend is not None:
             return None  # to renew a lease is a write. HEAD alone asks for it, and opens no blob
         until = min(proof.until, time.monotonic() + response.lasts)
-        return _encoded(head, versioned(response), proof.principal.name, until)
+        return _encoded(head, versioned(response), proof.principal, until)
 
 
-def _encoded(head: Head, response: Response, user: str, until: float) -> Answer:
+def _encoded(head: Head, response: Response, who: Principal, until: float) -> Answer:
     try:
         beginning = begin_head(response.status, response.headers)
     except Exception:  # whatever it was, nobody else knows of the blobs
         _close(response.body)
         raise
     status, body = int(response.status), response.body
-    about = (head.method, head.path, user, status)
-    return Answer(*about, beginning, body, head.is_last, until, response.pulled)
+    about = (head.method, head.path, who.name, status)
+    used = tokens_of(who)
+    return Answer(*about, beginning, body, head.is_last, until, response.pulled, used)
 
 
 def _close(body: Sequence[bytes | Slice]) -> None:
