@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from tests.e2e.programs import (
 
 
 @contextmanager
-def docker_daemon() -> Iterator[str]:
-    """Run a dockerd that knows no image; yield the value for DOCKER_HOST."""
+def docker_daemon(more: Mapping[str, object] | None = None) -> Iterator[str]:
+    """Run a dockerd that knows no image, with `more` settings; yield the value for DOCKER_HOST."""
     need("dockerd", "docker.io")
     need("docker", "docker.io")
     need("runc", "runc")
@@ -27,7 +27,7 @@ def docker_daemon() -> Iterator[str]:
     with new_folder() as folder:
         host = f"unix://{folder}/docker.sock"
         settings = folder / "dockerd.json"
-        settings.write_text(json.dumps(_settings(folder, host)))
+        settings.write_text(json.dumps(_settings(folder, host) | dict(more or {})))
         log = folder / "dockerd.log"
         env = environment(folder / "home")
         try:

@@ -4,8 +4,10 @@ import base64
 import ctypes
 import json
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.e2e.programs import need, new_folder, running, wait_until
 from tests.e2e.registry import Registry, free_port
@@ -51,3 +53,13 @@ def _bcrypt(password: str) -> str:
     salt = base64.b64encode(secrets.token_bytes(16), b"./")[:21].decode()
     hashed: bytes = crypt(password.encode(), f"$2b$05${salt}u".encode())
     return hashed.decode()
+
+
+def _htpasswd(folder: Path, registry: Registry) -> Path:
+    need("htpasswd", "apache2-utils")
+    path = folder / "htpasswd"
+    command = ["htpasswd", "-ciBC5", str(path), registry.user]  # 2^5 rounds: it is asked a lot
+    subprocess.run(
+        command, input=registry.password, text=True, stderr=subprocess.DEVNULL, check=True
+    )
+    return path
