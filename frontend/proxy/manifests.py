@@ -53,6 +53,7 @@ from index.changes import (
     SetTag,
     TagIs,
 )
+from index.damage import is_hurt
 from index.errors import ExpectationsFailed
 from index.records import Repository
 
@@ -230,12 +231,17 @@ def _kept(route: Manifest, request: Request, site: Site, view: View) -> Response
 
 
 def _tag_digest(view: View, route: Manifest) -> bytes | None:
-    """What the tag points at here; None for a digest."""
+    """What the tag points at here; None for a digest, and for what is damaged."""
     image = view.image(route.name)
     if image is None or isinstance(route.reference, Digest):
         return None
     row = view.tag(image.id, route.reference)
-    return None if row is None else row.digest
+    return row.digest if row is not None and _is_sound(view, row.digest) else None
+
+
+def _is_sound(view: View, digest: bytes) -> bool:
+    found = view.object(digest)
+    return found is not None and not is_hurt(view, found)
 
 
 def _is_settled(route: Manifest, record: Repository, site: Site, view: View) -> bool:
@@ -244,7 +250,9 @@ def _is_settled(route: Manifest, record: Repository, site: Site, view: View) -> 
     if image is None:
         return False
     if isinstance(route.reference, Digest):
-        return view.manifest(image.id, route.reference.key) is not None
+        key = route.reference.key
+        return view.manifest(image.id, key) is not None and _is_sound(view, key)
     row = view.tag(image.id, route.reference)
     ttl = source_of(record).tag_ttl_seconds
-    return row is not None and site.now() - row.checked_at < max(ttl, 2)
+    is_fresh = row is not None and site.now() - row.checked_at < max(ttl, 2)
+    return is_fresh and row is not None and _is_sound(view, row.digest)

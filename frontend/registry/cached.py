@@ -16,7 +16,7 @@ from frontend.domain.faults import (
     ManifestUnknown,
 )
 from frontend.domain.message import Request, Response
-from frontend.registry.pull import respond_blob, respond_manifest
+from frontend.registry.pull import respond_blob, respond_manifest_alone
 from frontend.registry.site import Site
 from index.changes import ImageName
 from index.records import Repository, Source
@@ -48,7 +48,7 @@ def respond_cached(
         Uncached: the source has to be asked.
         ImageUnknown, ManifestUnknown, ImageBlobUnknown: there is nothing, and the repository is
             offline.
-        And as `respond_manifest` and `respond_blob`.
+        And as `respond_manifest_alone` and `respond_blob`.
     """
     source = source_of(record)
     lasts = _freshness(route, view, site, source)
@@ -66,10 +66,13 @@ def respond_cached(
 
 
 def respond_kept(route: routes.Route, request: Request, view: View, site: Site) -> Response:
-    """Answer a manifest or a blob with what is there, however old."""
+    """Answer a manifest or a blob with what is there, however old.
+
+    What a manifest needs and is damaged here comes from the source, when it is asked for.
+    """
     match route:
         case routes.Manifest(name, reference):
-            return respond_manifest(name, reference, request, view, site)
+            return respond_manifest_alone(name, reference, request, view, site)
         case routes.Blob(name, digest):
             return respond_blob(name, digest, request, view, site)
         case _:

@@ -40,6 +40,19 @@ _OCTETS: Final = "application/octet-stream"
 def respond_manifest(
     name: ImageName, reference: Digest | str, request: Request, view: View, site: Site
 ) -> Response:
+    """Answer with a manifest whose own config and layers can be had, too.
+
+    Raises:
+        ImageUnknown, ManifestUnknown, ManifestDamaged
+    """
+    if view.entries("damage") and _lacks_blob(name, reference, view):
+        raise ManifestDamaged(name, str(reference))
+    return respond_manifest_alone(name, reference, request, view, site)
+
+
+def respond_manifest_alone(
+    name: ImageName, reference: Digest | str, request: Request, view: View, site: Site
+) -> Response:
     """Answer with a manifest, byte for byte and under the type it was pushed with.
 
     Raises:
@@ -54,7 +67,7 @@ def respond_manifest(
     found = None if digest is None else view.object(digest.key)
     if digest is None or link is None or row is None or found is None:
         raise ManifestUnknown(name, str(reference))
-    if is_hurt(view, found) or has_hurt_blob(view, image.id, digest):
+    if is_hurt(view, found):
         raise ManifestDamaged(name, str(reference))
     is_tag = isinstance(reference, str)
     named = _named(digest, _REVALIDATE if is_tag else _FOREVER)
@@ -96,6 +109,14 @@ def respond_blob(
     if spans is None:
         return Response(200, (*headers, *whole), _whole(digest, found, view))
     return _partial(digest, found, spans, headers, view)
+
+
+def _lacks_blob(name: ImageName, reference: Digest | str, view: View) -> bool:
+    image = view.image(name)
+    digest = None if image is None else _resolve(image.id, reference, view)
+    if image is None or digest is None:
+        return False
+    return has_hurt_blob(view, image.id, digest)
 
 
 def has_hurt_blob(view: View, image: bytes, digest: Digest) -> bool:
