@@ -51,15 +51,14 @@ from index import keys
 from index.changes import (
     INLINE_LIMIT,
     DeleteRepository,
-    Expectation,
     ImageName,
     Link,
-    Linked,
     MarkDamaged,
     PutObject,
 )
 from index.environment import Environment, open_environment, sync_directory
 from index.errors import ExpectationsFailed, IndexFailed
+from index.expectations import Expectation, Linked
 from index.ledger import Clock
 from index.lock import hold_directory
 from index.placement import activate_pack

@@ -24,9 +24,10 @@ from cas.uploads.chunking import ChunkList
 from cas.works import Works
 from index import keys
 from index.apply import apply
-from index.changes import Change, Expectation, PlaceObject
+from index.changes import Change, PlaceObject
 from index.damage import is_hurt, iter_lost
 from index.errors import IndexFailed, IndexFault
+from index.expectations import Expectation
 from index.ledger import Clock
 from index.placement import (
     NAME_SIZE,

@@ -13,7 +13,8 @@ from typing import Final, Protocol, Self, TypeVar
 import msgspec
 
 from cas.digest import Digest
-from index.changes import Change, Expectation, ImageName
+from index.changes import Change, ImageName
+from index.expectations import Expectation
 from index.view import View as IndexView
 
 T = TypeVar("T")

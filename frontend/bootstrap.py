@@ -15,15 +15,8 @@ from frontend.access.passwords import MAX_PASSWORD, hash_password
 from frontend.access.secret import is_secret
 from frontend.access.users import ADMIN, TABLE, new_user, put
 from frontend.greeting import PASSWORD_VARIABLE, FirstStart
-from index.changes import (
-    Change,
-    CreateStorage,
-    Expectation,
-    PutRepository,
-    RecordIs,
-    RepositoryAbsent,
-    StorageAbsent,
-)
+from index.changes import Change, CreateStorage, PutRepository
+from index.expectations import Expectation, RecordIs, RepositoryAbsent, StorageAbsent
 from index.records import Repository
 
 STORAGE: Final = "local"

@@ -17,7 +17,6 @@ from index.changes import (
     DeleteStorage,
     DropPackage,
     EdgeKind,
-    Expectation,
     ImageName,
     Link,
     MarkDamaged,
@@ -30,11 +29,11 @@ from index.changes import (
     SetTag,
     Touch,
     Unlink,
-    WithinQuota,
 )
 from index.damage import is_hurt, mark_chunk
 from index.errors import ExpectationsFailed, TargetMissing
 from index.expect import is_met, is_within, linked_bytes
+from index.expectations import Expectation, WithinQuota
 from index.journal import note
 from index.ledger import Clock, Ledger
 from index.listed import Listed, with_children

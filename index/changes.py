@@ -1,8 +1,8 @@
-"""What a commit may ask for, as data: changes, and the expectations checked with them.
+"""What a commit may change, as data; `index.expectations` has what may be expected with it.
 
 Digests are raw keys (1 byte algorithm ‖ digest): the index does not interpret them. Images are
-named; ids are allocated inside the transaction. Every change and expectation is checked and
-applied in one (child) transaction: all of them, or none.
+named; ids are allocated inside the transaction. Every change is applied in one (child)
+transaction: all of them, or none.
 """
 
 from dataclasses import dataclass, field
@@ -31,9 +31,6 @@ class EdgeKind(IntEnum):
     CONFIG = 1
     LAYER = 2
     CHILD = 3
-
-
-# --- changes -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,172 +226,4 @@ Change = (
     | MarkDamaged
     | Touch
     | Note
-)
-
-
-# --- expectations --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """`image` has a link to `digest` (before this commit's changes)."""
-
-    image: ImageName
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TagIs:
-    """`tag` points at `digest`; None: the tag is absent."""
-
-    image: ImageName
-    tag: str
-    digest: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class TagExists:
-    """`tag` is there, whatever it points at."""
-
-    image: ImageName
-    tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class TagKept:
-    """`tag` is absent or points at `digest` already: what may be done to one that must not change.
-
-    With None it is absent: such a tag is not taken away either.
-    """
-
-    image: ImageName
-    tag: str
-    digest: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class NoTagLike:
-    """No tag that points at `digest` matches one of `patterns` (`index.patterns`)."""
-
-    image: ImageName
-    digest: bytes
-    patterns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestExists:
-    """`digest` has a manifest row in `image`."""
-
-    image: ImageName
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unreferenced:
-    """No edge, tag or manifest row of `image` refers to `digest`."""
-
-    image: ImageName
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NoParent:
-    """No manifest of `image` has an edge to `digest`."""
-
-    image: ImageName
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NeededBy:
-    """Nothing but an edge from `parent`, if that, refers to `digest` in `image`."""
-
-    image: ImageName
-    digest: bytes
-    parent: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryRevision:
-    """The repository exists and nobody changed its settings since they were read.
-
-    No two repositories that had the same name had the same revision.
-    """
-
-    repository: str
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryAbsent:
-    """No repository has this name."""
-
-    repository: str
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryEmpty:
-    """The repository is there, and has no image."""
-
-    repository: str
-
-
-@dataclass(frozen=True, slots=True)
-class WithinQuota:
-    """After the changes the repository links no more bytes than its quota, or no more than before.
-
-    The only expectation of the state after the changes: it fails alone, once all others held.
-    """
-
-    repository: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageExists:
-    """The storage is there."""
-
-    storage: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageAbsent:
-    """No storage has this name."""
-
-    storage: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageEmpty:
-    """The storage is there, and has no repository."""
-
-    storage: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordIs:
-    """The row of an opaque table has exactly this value; None: it is absent."""
-
-    table: str
-    key: bytes
-    value: bytes | None = field(repr=False)
-
-
-Expectation = (
-    Linked
-    | TagIs
-    | TagExists
-    | TagKept
-    | NoTagLike
-    | ManifestExists
-    | Unreferenced
-    | NoParent
-    | NeededBy
-    | RepositoryRevision
-    | RepositoryAbsent
-    | RepositoryEmpty
-    | WithinQuota
-    | StorageExists
-    | StorageAbsent
-    | StorageEmpty
-    | RecordIs
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from index.changes import Expectation
+    from index.expectations import Expectation
 
 
 REMEDY: Final = (

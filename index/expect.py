@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-from index.changes import (
+from index.changes import ImageName
+from index.expectations import (
     Expectation,
-    ImageName,
     Linked,
     ManifestExists,
     NeededBy,

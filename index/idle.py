@@ -10,15 +10,13 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from index import keys
-from index.changes import (
-    Change,
-    EdgeKind,
+from index.changes import Change, EdgeKind, Unlink
+from index.expectations import (
     Expectation,
     ManifestExists,
     NeededBy,
     NoParent,
     NoTagLike,
-    Unlink,
     Unreferenced,
 )
 from index.records import Link, Manifest

@@ -37,9 +37,10 @@ from cas.tasks import background
 from cas.uploads import staging
 from cas.uploads.following import Following, Growth
 from cas.verbs import Growing, Maintenance, Owner, Peer, StoreChange, Told, Upload, View
-from index.changes import Expectation, ImageName, MarkDamaged, PutObject
+from index.changes import ImageName, MarkDamaged, PutObject
 from index.environment import Environment, open_snapshots
 from index.errors import IndexFailed
+from index.expectations import Expectation
 from index.records import Place
 
 T = TypeVar("T")

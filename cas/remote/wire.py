@@ -19,7 +19,8 @@ from cas import errors as cas, verbs
 from cas.digest import Digest
 from cas.verbs import Adopt, Maintenance, Owner, StoreChange
 from index import errors as index, keys
-from index.changes import Change, Expectation, ImageName
+from index.changes import Change, ImageName
+from index.expectations import Expectation
 
 MAX_FRAME: Final = 32 << 20  # bytes; twice the largest object that a commit may hold inline
 _LENGTH: Final = Struct(">I")

@@ -9,7 +9,8 @@ import msgspec
 
 from frontend.access import grants, sessions, tokens, users
 from frontend.access.users import TABLE, User
-from index.changes import Change, Expectation, PutRecord, RecordIs
+from index.changes import Change, PutRecord
+from index.expectations import Expectation, RecordIs
 from index.view import View
 
 Plan = tuple[list[Change], list[Expectation]]

@@ -7,7 +7,7 @@ from heapq import merge
 from frontend.access import grants
 from frontend.domain.message import Evidence, Principal
 from frontend.domain.rights import Action, Place, allowed
-from index.changes import Expectation, RecordIs
+from index.expectations import Expectation, RecordIs
 from index.records import Repository
 from index.view import View
 

@@ -5,7 +5,8 @@ from typing import Final
 
 from cas.digest import Digest
 from frontend.domain.faults import PreconditionFailed
-from index.changes import ImageName, TagIs
+from index.changes import ImageName
+from index.expectations import TagIs
 
 # One member of a list of entity tags: quoted, weak, or bare as old Docker clients send it.
 _MEMBER: Final = re.compile(r'(?P<weak>W/)?"(?P<quoted>[^"]*)"|(?P<bare>[^\s,"]+)')

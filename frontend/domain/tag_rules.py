@@ -8,16 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from frontend.domain.rule_faults import PatternsInvalid
-from index.changes import (
-    DropPackage,
-    Expectation,
-    Link,
-    NoTagLike,
-    SetTag,
-    TagKept,
-    Unlink,
-    WithinQuota,
-)
+from index.changes import DropPackage, Link, SetTag, Unlink
+from index.expectations import Expectation, NoTagLike, TagKept, WithinQuota
 from index.patterns import PatternInvalid, compile_pattern, matches
 from index.records import Repository
 

@@ -7,8 +7,9 @@ from frontend.domain.deeds import Deed
 from frontend.domain.faults import Unauthorized
 from frontend.management.routing import Asked
 from frontend.registry.call import CHANGED, Registry
-from index.changes import Change, Expectation
+from index.changes import Change
 from index.errors import ExpectationsFailed
+from index.expectations import Expectation
 
 
 async def commit(

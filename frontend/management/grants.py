@@ -13,8 +13,8 @@ from frontend.management.committing import commit
 from frontend.management.problems import Conflict, NotFound
 from frontend.management.routing import Asked, OnRepository, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
-from index.changes import RecordIs, RepositoryRevision
 from index.errors import ExpectationsFailed
+from index.expectations import RecordIs, RepositoryRevision
 from index.records import Repository
 
 

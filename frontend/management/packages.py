@@ -18,17 +18,15 @@ from frontend.management.problems import NotFound
 from frontend.management.routing import Asked, OnRepository, Reply, Route
 from frontend.registry.call import Registry
 from frontend.registry.rules import fault_of
-from index.changes import (
-    Change,
-    DropPackage,
+from index.changes import Change, DropPackage, Unlink
+from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import (
     Expectation,
     ManifestExists,
     NoParent,
     RepositoryRevision,
     TagExists,
-    Unlink,
 )
-from index.errors import ExpectationsFailed, TargetMissing
 from index.records import Repository
 
 MOST: Final = 1000  # packages of one call: as many as a page has

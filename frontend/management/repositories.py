@@ -42,16 +42,14 @@ from frontend.management.routing import (
 from frontend.proxy.sources import put_secret
 from frontend.registry.call import Registry
 from frontend.registry.mirrors import put_mirror
-from index.changes import (
-    Change,
-    DeleteRepository,
-    PutRepository,
+from index.changes import Change, DeleteRepository, PutRepository
+from index.errors import ExpectationsFailed
+from index.expectations import (
     RepositoryAbsent,
     RepositoryEmpty,
     RepositoryRevision,
     StorageExists,
 )
-from index.errors import ExpectationsFailed
 from index.records import Repository, Usage
 from index.repositories import iter_leaving
 

@@ -28,8 +28,8 @@ from frontend.management.routing import (
     page_of,
 )
 from frontend.registry.call import CHANGED, Registry
-from index.changes import RecordIs
 from index.errors import ExpectationsFailed
+from index.expectations import RecordIs
 
 MAX_SESSIONS: Final = 50  # of one account; the oldest go
 _AGENT: Final = 200  # characters of what a browser calls itself

@@ -10,8 +10,9 @@ from frontend.management.problems import Conflict, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import Admin, Asked, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
-from index.changes import CreateStorage, DeleteStorage, StorageAbsent, StorageEmpty, StorageExists
+from index.changes import CreateStorage, DeleteStorage
 from index.errors import ExpectationsFailed
+from index.expectations import StorageAbsent, StorageEmpty, StorageExists
 
 
 class NewStorage(msgspec.Struct, forbid_unknown_fields=True):

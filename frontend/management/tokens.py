@@ -18,8 +18,8 @@ from frontend.management.problems import Conflict, Forbidden, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import Account, Asked, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
-from index.changes import RecordIs
 from index.errors import ExpectationsFailed
+from index.expectations import RecordIs
 
 MAX_TOKENS: Final = 1000  # of one account
 MAX_SCOPES: Final = 100  # of one token

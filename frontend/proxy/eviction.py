@@ -18,8 +18,9 @@ from cas.digest import Digest
 from cas.errors import CasError
 from cas.verbs import Store, View
 from frontend.proxy.claims import claim
-from index.changes import ImageName, RepositoryRevision
+from index.changes import ImageName
 from index.errors import ExpectationsFailed, IndexFault, TargetMissing
+from index.expectations import RepositoryRevision
 from index.idle import Idle, children_of, list_idle, removal, root_of
 from index.records import Repository
 

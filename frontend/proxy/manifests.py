@@ -49,12 +49,11 @@ from index.changes import (
     Link,
     PutManifest,
     PutObject,
-    RepositoryRevision,
     SetTag,
-    TagIs,
 )
 from index.damage import is_hurt
 from index.errors import ExpectationsFailed
+from index.expectations import RepositoryRevision, TagIs
 from index.records import Repository
 
 # Not schema 1, which some would make of what they have for whoever lists nothing else.

@@ -25,9 +25,10 @@ from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
 from frontend.upstream.errors import UpstreamBroken
 from frontend.upstream.transfers import fetching
-from index.changes import ImageName, Link, RepositoryRevision
+from index.changes import ImageName, Link
 from index.damage import is_hurt
 from index.errors import ExpectationsFailed
+from index.expectations import RepositoryRevision
 from index.records import Repository
 
 END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled

@@ -33,8 +33,9 @@ from frontend.server.body import Body
 from frontend.server.clients import address_of
 from frontend.settings import Settings
 from frontend.touches import Touches
-from index.changes import Expectation, ImageName, Note, RepositoryRevision
+from index.changes import ImageName, Note
 from index.errors import ExpectationsFailed
+from index.expectations import Expectation, RepositoryRevision
 from index.records import Entry, Repository
 
 _DAY_MS: Final = 86_400_000

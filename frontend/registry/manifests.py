@@ -30,23 +30,18 @@ from frontend.domain.names import parse_tag
 from frontend.domain.platforms import of_config
 from frontend.domain.routes import Blob, Manifest
 from frontend.registry.call import Call
-from index.changes import (
+from index.changes import ImageName, Link, PutManifest, PutObject, SetTag, Unlink
+from index.damage import has_hurt
+from index.errors import ExpectationsFailed
+from index.expectations import (
     Expectation,
-    ImageName,
-    Link,
     Linked,
     ManifestExists,
     NoParent,
-    PutManifest,
-    PutObject,
-    SetTag,
     TagExists,
     TagIs,
-    Unlink,
     Unreferenced,
 )
-from index.damage import has_hurt
-from index.errors import ExpectationsFailed
 
 PARSE_HERE: Final = 64 << 10  # bytes; reading more JSON would hold up other connections
 # One at a time: parsers hold the interpreter for long, and 4 MiB of `{},` make 100 MiB of objects.

@@ -16,9 +16,10 @@ from frontend.domain.message import Evidence, Principal
 from frontend.domain.names import parse_name
 from frontend.domain.rights import may
 from frontend.registry.call import Call
-from index.changes import ImageName, Link, Linked, RepositoryRevision
+from index.changes import ImageName, Link
 from index.damage import is_hurt
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import Linked, RepositoryRevision
 from index.records import Repository
 
 MAX_CANDIDATES: Final = 100  # images looked at for a mount that names none

@@ -13,7 +13,8 @@ from cas.verbs import Store, View
 from frontend.domain.faults import FrontendFault, NameUnknown
 from frontend.domain.rule_faults import QuotaExceeded, TagImmutable
 from frontend.domain.tag_rules import is_rule, rule_of
-from index.changes import Expectation, Link, NoTagLike, PutObject, TagKept, WithinQuota
+from index.changes import Link, PutObject
+from index.expectations import Expectation, NoTagLike, TagKept, WithinQuota
 from index.repositories import is_linked_in
 
 

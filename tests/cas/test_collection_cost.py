@@ -7,7 +7,15 @@ import pytest
 from cas.digest import Digest
 from cas.local import open_store
 from index import keys
-from index.changes import EdgeKind, ImageName, Link, PutManifest, PutObject, SetTag, Unlink
+from index.changes import (
+    EdgeKind,
+    ImageName,
+    Link,
+    PutManifest,
+    PutObject,
+    SetTag,
+    Unlink,
+)
 from index.records import Manifest
 from tests.cas.collecting import AT_ONCE, collect
 from tests.cas.pushing import REPOSITORY, prepare

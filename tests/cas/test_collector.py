@@ -12,8 +12,9 @@ from cas.digest import Digest
 from cas.keeping import keeping_packs
 from cas.local import StoreSettings, open_store
 from cas.verbs import Adopt
-from index.changes import EdgeKind, Link, Linked, Unlink
+from index.changes import EdgeKind, Link, Unlink
 from index.errors import ExpectationsFailed
+from index.expectations import Linked
 from index.records import PackState
 from tests.cas.collecting import (
     AT_ONCE,

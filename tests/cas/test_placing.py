@@ -11,8 +11,9 @@ from cas.local import open_store
 from cas.placing import _Build
 from cas.verbs import Owner
 from index import keys, placement
-from index.changes import RepositoryRevision, Unlink
+from index.changes import Unlink
 from index.errors import ExpectationsFailed, IndexFailed
+from index.expectations import RepositoryRevision
 from index.records import PackState
 from index.writer import Writer
 from tests.cas.pushing import (

@@ -13,8 +13,9 @@ from cas.remote import wire
 from cas.remote.wire import FrameInvalid, Frames
 from cas.verbs import Adopt, Owner, Progress, Report, StoreChange
 from index import errors as index_errors
-from index.changes import Expectation, ImageName
+from index.changes import ImageName
 from index.errors import IndexFault
+from index.expectations import Expectation
 from index.records import Entry
 
 st.register_type_strategy(Digest, st.binary().map(Digest.of))

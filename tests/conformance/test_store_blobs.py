@@ -9,9 +9,7 @@ from cas.digest import Digest
 from cas.errors import (
     BlobUnknown,
 )
-from index.changes import (
-    Unlink,
-)
+from index.changes import Unlink
 from tests.cas.pushing import (
     GZIP,
     IMAGE,

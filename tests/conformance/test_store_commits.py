@@ -11,19 +11,9 @@ from cas.errors import (
     UploadUnknown,
 )
 from cas.verbs import Adopt, Fsck, Owner, Progress
-from index.changes import (
-    ImageName,
-    Link,
-    Linked,
-    Note,
-    PutManifest,
-    PutObject,
-    RepositoryAbsent,
-    RepositoryRevision,
-    SetTag,
-    TagIs,
-)
+from index.changes import ImageName, Link, Note, PutManifest, PutObject, SetTag
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import Linked, RepositoryAbsent, RepositoryRevision, TagIs
 from index.journal import iter_entries
 from index.records import Entry, Manifest
 from tests.cas.pushing import (

@@ -8,16 +8,14 @@ from index.changes import (
     DeleteRepository,
     ImageName,
     Link,
-    NoTagLike,
     PutManifest,
     PutObject,
     PutRepository,
     SetTag,
-    TagKept,
     Unlink,
-    WithinQuota,
 )
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import NoTagLike, TagKept, WithinQuota
 from index.records import Manifest, Repository
 from tests.cas.damaging import until
 from tests.cas.pushing import (

@@ -14,9 +14,7 @@ from cas.errors import (
     UploadUnknown,
 )
 from cas.verbs import Adopt, Owner
-from index.changes import (
-    ImageName,
-)
+from index.changes import ImageName
 from tests.cas.pushing import (
     IMAGE,
     OTHER,

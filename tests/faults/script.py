@@ -32,16 +32,15 @@ from cas.uploads import ingest
 from cas.verbs import Adopt, Owner, Store
 from index.changes import (
     EdgeKind,
-    Expectation,
     ImageName,
     Link,
-    Linked,
     PutManifest,
     PutObject,
     SetTag,
     Unlink,
 )
 from index.errors import IndexFailed, IndexFault
+from index.expectations import Expectation, Linked
 from index.records import Manifest
 from tests.cas.damaging import place_of, scrub
 from tests.cas.pushing import REPOSITORY, fill, has, prepare, pull

@@ -11,7 +11,8 @@ from frontend.domain.conditions import (
     tag_expectations,
 )
 from frontend.domain.faults import PreconditionFailed
-from index.changes import ImageName, TagIs
+from index.changes import ImageName
+from index.expectations import TagIs
 
 IMAGE = ImageName("local/images", "app")
 HERE, OTHER = Digest.of(b"here"), Digest.of(b"other")

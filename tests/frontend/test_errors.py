@@ -14,8 +14,9 @@ from frontend.domain.message import Realm
 from frontend.errors import WIRE, error_response, wire
 from frontend.upstream import errors as upstream_errors
 from index import errors as index_errors
-from index.changes import ImageName, TagExists
+from index.changes import ImageName
 from index.errors import ExpectationsFailed, IndexFault
+from index.expectations import TagExists
 
 IMAGE = ImageName("local/images", "app")
 ROOTS = (FrontendFault, CasError, IndexFault)

@@ -4,17 +4,8 @@ import pytest
 
 from frontend.domain.rule_faults import PatternsInvalid, QuotaExceeded, size_text
 from frontend.domain.tag_rules import MAX_PATTERNS, parse_patterns, rule_of, rules_for
-from index.changes import (
-    DropPackage,
-    ImageName,
-    Link,
-    NoTagLike,
-    PutObject,
-    SetTag,
-    TagKept,
-    Unlink,
-    WithinQuota,
-)
+from index.changes import DropPackage, ImageName, Link, PutObject, SetTag, Unlink
+from index.expectations import NoTagLike, TagKept, WithinQuota
 from index.records import Repository
 
 NAME = "local/images"

@@ -2,7 +2,14 @@
 
 from index import keys
 from index.apply import apply
-from index.changes import CreateStorage, ImageName, Link, PutManifest, PutObject, PutRepository
+from index.changes import (
+    CreateStorage,
+    ImageName,
+    Link,
+    PutManifest,
+    PutObject,
+    PutRepository,
+)
 from index.ledger import Clock
 from index.records import Manifest, Repository
 from index.transaction import Transaction

@@ -2,31 +2,27 @@
 
 import pytest
 
-from index.changes import (
-    EdgeKind,
-    ImageName,
+from index.changes import EdgeKind, ImageName, PutRecord, SetTag, Unlink
+from index.errors import ExpectationsFailed
+from index.expect import is_met
+from index.expectations import (
     Linked,
     ManifestExists,
     NeededBy,
     NoParent,
     NoTagLike,
-    PutRecord,
     RecordIs,
     RepositoryAbsent,
     RepositoryEmpty,
     RepositoryRevision,
-    SetTag,
     StorageAbsent,
     StorageEmpty,
     StorageExists,
     TagExists,
     TagIs,
     TagKept,
-    Unlink,
     Unreferenced,
 )
-from index.errors import ExpectationsFailed
-from index.expect import is_met
 from tests.index.tables import CLOCK, IMAGE, OTHER, PLACES, commit, digest_of, dump, manifest, put
 
 ABSENT = ImageName("local/images", "absent")

@@ -3,8 +3,9 @@
 import pytest
 
 from index import journal, keys
-from index.changes import Note, PutRecord, PutRepository, SetTag, StorageAbsent, Unlink
+from index.changes import Note, PutRecord, PutRepository, SetTag, Unlink
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import StorageAbsent
 from index.journal import entry_key, iter_entries, place_key
 from index.records import Entry, Repository
 from tests.index.tables import IMAGE, PLACES, Counting, commit, digest_of, dump, write

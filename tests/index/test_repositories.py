@@ -13,14 +13,16 @@ from index.changes import (
     Link,
     PutManifest,
     PutRepository,
-    RepositoryEmpty,
-    RepositoryRevision,
     SetTag,
-    StorageEmpty,
-    WithinQuota,
 )
 from index.clearing import clear_slice
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import (
+    RepositoryEmpty,
+    RepositoryRevision,
+    StorageEmpty,
+    WithinQuota,
+)
 from index.placement import ROWS
 from index.records import Manifest, Repository
 from index.repositories import is_linked_in, iter_leaving

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from index import keys
-from index.changes import CreateStorage, EdgeKind, ImageName, Link, PutRepository, SetTag
+from index.changes import (
+    CreateStorage,
+    EdgeKind,
+    ImageName,
+    Link,
+    PutRepository,
+    SetTag,
+)
 from index.environment import open_environment
 from index.records import ChunkAt, Repository, Usage
 from tests.index.tables import (

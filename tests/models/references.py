@@ -3,17 +3,13 @@
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from index.changes import (
-    Link,
+from index.changes import Link, PutManifest, PutObject, SetTag, Unlink
+from index.expectations import (
     Linked,
     ManifestExists,
     NoParent,
-    PutManifest,
-    PutObject,
-    SetTag,
     TagExists,
     TagIs,
-    Unlink,
     Unreferenced,
 )
 

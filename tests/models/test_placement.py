@@ -17,8 +17,8 @@ from cas.digest import Digest
 from cas.placing import Staged, Terms, _Build, _fresh, _layout
 from cas.uploads.chunking import ChunkList
 from index import keys, placement
-from index.changes import StorageExists
 from index.errors import ExpectationsFailed
+from index.expectations import StorageExists
 from index.ledger import Clock
 from index.placement import (
     ChunkMissing,

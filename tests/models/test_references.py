@@ -12,20 +12,22 @@ from index.changes import (
     EdgeKind,
     ImageName,
     Link,
-    Linked,
-    ManifestExists,
-    NoParent,
     PutManifest,
     PutObject,
     PutRepository,
     SetTag,
-    TagExists,
-    TagIs,
     Unlink,
-    Unreferenced,
 )
 from index.clearing import clear_slice
 from index.errors import ExpectationsFailed, TargetMissing
+from index.expectations import (
+    Linked,
+    ManifestExists,
+    NoParent,
+    TagExists,
+    TagIs,
+    Unreferenced,
+)
 from index.ledger import Clock
 from index.records import Manifest, Repository
 from tests.index.tables import PLACES, dump
