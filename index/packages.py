@@ -65,20 +65,20 @@ class _Reader:
             self._images[path] = None if row is None else row[: keys.IMAGE_SIZE]
         return self._images[path]
 
-    def place(self, order: Order, entry: bytes) -> tuple[str, bytes]:
-        """(path, line) of an entry; the path is empty when the index has lost it."""
+    def path(self, order: Order, place: bytes) -> str:
+        """The path of what names an image in an entry; empty when the index has lost it."""
         if order is Order.NAME:
-            group, line = blocks.split_entry(entry)
-            return group.decode(), line
-        letters, line = split_value_entry(entry)
-        if letters not in self._paths:
-            image = keys.u32(self.repository) + image_number(letters)
-            self._paths[letters] = (self.view.get("image_by_id", image) or b"").decode()
-        return self._paths[letters], line
+            return place.decode()
+        if place not in self._paths:
+            image = keys.u32(self.repository) + image_number(place)
+            self._paths[place] = (self.view.get("image_by_id", image) or b"").decode()
+        return self._paths[place]
 
     def package(self, order: Order, entry: bytes) -> Package | None:
         """What an entry stands for; None when the index has lost it."""
-        path, line = self.place(order, entry)
+        split = blocks.split_entry if order is Order.NAME else split_value_entry
+        place, line = split(entry)
+        path = self.path(order, place)
         image = self.image(path)
         if image is None:
             return None
@@ -158,20 +158,37 @@ def _filtered(
 
 def _iter_selected(reader: _Reader, selection: Selection) -> Iterator[bytes]:
     """Entries of a selection in its order."""
-    view, is_by_name = reader.view, selection.order is Order.NAME
-    bounds = _bounds(selection.image if is_by_name else None)
-    prefix = names.prefix(reader.repository, selection.order)
+    view, order = reader.view, selection.order
+    is_by_name = order is Order.NAME
+    split = blocks.split_entry if is_by_name else split_value_entry
     may_hold = _holder(reader, selection)
-    is_match = names.matching(selection.contains)
-    keys_ = ordering.measure(view, prefix, *bounds).keys
-    for key in reversed(keys_) if selection.is_descending else keys_:
+    tests = _Tests(reader, selection)
+    bounds = _bounds(selection.image if is_by_name else None)
+    found = ordering.measure(view, names.prefix(reader.repository, order), *bounds).keys
+    for key in reversed(found) if selection.is_descending else found:
         block = view.get(names.TABLE, key) or blocks.LOWER
         if may_hold(block):
             entries = list(blocks.iter_entries(block))
             for entry in reversed(entries) if selection.is_descending else entries:
-                path, line = reader.place(selection.order, entry)
-                if selection.image in (None, path) and is_match(names.named(path, line)):
+                place, line = split(entry)
+                if tests[place](line):
                     yield entry
+
+
+class _Tests(dict[bytes, Callable[[bytes], bool]]):
+    """Whether lines of an image are selected, by what names the image in an entry."""
+
+    def __init__(self, reader: _Reader, selection: Selection) -> None:
+        super().__init__()
+        self._reader = reader
+        self._selection = selection
+        self._testing = names.testing(selection.contains)
+
+    def __missing__(self, place: bytes) -> Callable[[bytes], bool]:
+        path = self._reader.path(self._selection.order, place)
+        is_other = self._selection.image not in (None, path)
+        self[place] = test = (lambda _: False) if is_other else self._testing(path)
+        return test
 
 
 def _holder(reader: _Reader, selection: Selection) -> Callable[[bytes], bool]:
