@@ -41,7 +41,7 @@ def edit(transaction: Transaction, start: bytes, changes: Mapping[bytes, bool]) 
         old = None if found is None else found[0]
         if before > block.count and block.size < blocks.FEW:
             block, grows_at_end = _joined(transaction, start, old, block), False
-        _store(transaction, start, old, block.cut(at_end=grows_at_end))
+        _store(transaction, start, found, block.cut(at_end=grows_at_end))
         at = stop
 
 
@@ -108,14 +108,20 @@ def _before(transaction: Transaction, start: bytes, key: bytes) -> tuple[bytes, 
     return transaction.last_before(_TABLE, start, previous)
 
 
-def _store(transaction: Transaction, start: bytes, old: bytes | None, pieces: list[Block]) -> None:
+def _store(
+    transaction: Transaction, start: bytes, old: tuple[bytes, bytes] | None, pieces: list[Block]
+) -> None:
+    """Write what became of a block; one that only got a neighbour at its end stays as it is."""
     rows = {
-        names.block_key(start, piece.first, piece.count): piece for piece in pieces if piece.count
+        names.block_key(start, piece.first, piece.count): piece.encode()
+        for piece in pieces
+        if piece.count
     }
-    if old is not None and old not in rows:
-        transaction.delete(_TABLE, old)
-    for key, piece in rows.items():
-        transaction.put(_TABLE, key, piece.encode())
+    if old is not None and old[0] not in rows:
+        transaction.delete(_TABLE, old[0])
+    for row in rows.items():
+        if row != old:
+            transaction.put(_TABLE, *row)
 
 
 def fill(transaction: Transaction, start: bytes, entries: Iterable[bytes]) -> None:
