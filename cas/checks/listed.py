@@ -15,6 +15,7 @@ from index.listed import entry_of, figures, image_number, iter_listed, split_val
 from index.names import Order
 from index.transaction import Transaction
 
+_WORDS: Final = {Order.NAME: "name", Order.PUSHED: "push", Order.SIZE: "size"}
 _START: Final = len(names.prefix(0, Order.NAME))
 
 
@@ -65,7 +66,7 @@ def _strangers(run: Run, name: str, repository: int, order: Order) -> Iterator[D
     start = names.prefix(repository, order)
     for entry in _entries(run, repository, order):
         if not _is_package(run, repository, order, entry):
-            sentence = f"{name}: lists {entry!r} by {order.name.lower()}, which is no package"
+            sentence = f"{name}: lists {entry!r} by {_WORDS[order]}, which is no package"
             yield Drift(sentence, _edit(start, entry, is_there=False))
 
 
@@ -87,7 +88,7 @@ def _lacking(run: Run, name: str, repository: int, order: Order) -> Iterator[Dri
         entry = entry_of(order, path, image, line, found)
         if not ordering.has_entry(run.view, start, entry):
             package = f"{name}/{path} {line.decode()}"
-            sentence = f"{package}: is not listed by {order.name.lower()}"
+            sentence = f"{package}: is not listed by {_WORDS[order]}"
             yield Drift(sentence, _edit(start, entry, is_there=True))
 
 
