@@ -14,7 +14,8 @@ _OWN_SITES: Final = ("same-origin", "none")  # none: the person's own doing
 def is_own_origin(headers: Mapping[str, str], url: str) -> bool:
     """Whether a request comes from a page of the server at `url`, or from no page.
 
-    A page may also be reached under another name: then the browser says the same one as Host.
+    A page may also be reached under another name: then the browser says the same one as Host. One
+    in clear text is anybody's, whatever its name, where ours are under TLS.
     """
     site = headers.get("sec-fetch-site")
     if site is not None and site not in _OWN_SITES:
@@ -23,7 +24,6 @@ def is_own_origin(headers: Mapping[str, str], url: str) -> bool:
     if origin is None:
         return True
     ours = urlsplit(url)
-    if origin == f"{ours.scheme}://{ours.netloc}":
-        return True
     scheme, _, host = origin.partition("://")
-    return scheme in ("http", "https") and host != "" and host == headers.get("host")
+    is_ours = host != "" and host in (ours.netloc, headers.get("host"))
+    return is_ours and scheme in ("https", ours.scheme)

@@ -157,11 +157,17 @@ def wanted_scope(route: routes.Route | Exception, method: str) -> str:
 
 
 def join_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Lower-case names; fields that came several times are joined (RFC 9110, 5.3)."""
+    """Lower-case names; fields that came several times are joined (RFC 9110, 5.3).
+
+    Cookies have a separator of their own: with h2 browsers send each by itself, and some proxies
+    hand them on so (RFC 9113, 8.2.3).
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in fields:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if name in headers:
+            value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        headers[name] = value
     return headers
 
 

@@ -5,6 +5,7 @@ import pytest
 from frontend.access.sessions import TABLE, Session, cookie_of, csrf_token, is_csrf_token, row_key
 from frontend.domain.origin import is_own_origin
 from index.changes import PutRecord
+from tests.frontend.h2_client import Peer
 from tests.frontend.live import digest_of, running
 from tests.frontend.people import detail, person, repository
 
@@ -212,6 +213,34 @@ def test_the_cookie_is_found_among_others(header, cookie):
     assert cookie_of(header) == cookie
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_cookie_is_found_in_whichever_field_a_browser_sends_it(h2_live, place):
+    browser = person(h2_live).sign_in()
+    others = [(b"cookie", b"a=b"), (b"cookie", b"c=d")]
+    fields = [*others[:place], (b"cookie", f"orlop_session={browser.cookie}".encode())]
+    with Peer(h2_live) as peer:
+        asked = [
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":path", b"/api/v1/session"),
+            (b":authority", b"x"),
+            *fields,
+            *others[place:],
+        ]
+        answer = peer.wait(peer.begin(asked))[0]
+
+    assert answer.status == 200
+    assert browser.csrf.encode() in answer.body
+
+
+def test_the_cookie_is_found_in_whichever_field_a_proxy_hands_it_on(live, somebody):
+    cookie = ("Cookie", f"orlop_session={somebody.sign_in().cookie}")
+    fields = [("Cookie", "a=b"), cookie, ("Cookie", "c=d")]
+
+    assert live.stranger.get("/api/v1/session", headers=fields).status_code == 200
+    assert live.stranger.get("/v2/", headers=fields).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "is_ours"),
     [
@@ -221,6 +250,9 @@ def test_the_cookie_is_found_among_others(header, cookie):
         ({"origin": "https://r.test.evil"}, False),
         ({"origin": "https://evil", "host": "r.test"}, False),
         ({"origin": "https://r.test:5000", "host": "r.test:5000"}, True),
+        ({"origin": "http://r.test", "host": "r.test"}, False),
+        ({"origin": "http://other.test", "host": "other.test"}, False),
+        ({"origin": "ftp://r.test", "host": "r.test"}, False),
         ({"origin": "null", "host": "null"}, False),
         ({"origin": "://", "host": ""}, False),
         ({"origin": "https://", "host": ""}, False),
@@ -230,3 +262,10 @@ def test_the_cookie_is_found_among_others(header, cookie):
 )
 def test_an_origin_is_ours_or_not(headers, is_ours):
     assert is_own_origin(headers, "https://r.test/v2/token") == is_ours
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_origin_under_tls_is_ours_also_where_a_proxy_takes_that_off(scheme):
+    headers = {"origin": f"{scheme}://r.test", "host": "r.test"}
+
+    assert is_own_origin(headers, "http://127.0.0.1:5080/v2/token")
