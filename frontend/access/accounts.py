@@ -4,6 +4,8 @@ Each reads one snapshot and returns who it is with the rows that prove it; None 
 nobody any more.
 """
 
+from dataclasses import replace
+
 from frontend.access import sessions, tokens, users
 from frontend.access.signing import Claims
 from frontend.access.users import User
@@ -43,15 +45,7 @@ def of_token(view: View, token_id: str, now: float) -> tuple[Principal, float] |
             return None
         evidence = (*evidence, *parent[0].evidence[1:])
         ends = min(filter(None, (ends, parent[1])), default=0.0)
-    account = found[0]
-    principal = Principal(
-        account.name,
-        is_admin=account.is_admin,
-        scopes=token.narrowing,
-        via=account.via,
-        evidence=evidence,
-    )
-    return principal, ends
+    return replace(found[0], scopes=token.narrowing, evidence=evidence), ends
 
 
 def of_session(view: View, cookie: str, now: float) -> tuple[Principal, float] | None:
@@ -64,36 +58,29 @@ def of_session(view: View, cookie: str, now: float) -> tuple[Principal, float] |
     found = of_account(view, session.user, f"session:{session_id}")
     if found is None or not session.is_of(found[1], now):
         return None
-    account = found[0]
-    evidence = (*account.evidence, Evidence(sessions.TABLE, sessions.row_key(session_id), row))
-    principal = Principal(
-        account.name, is_admin=account.is_admin, via=account.via, evidence=evidence
-    )
-    return principal, session.expires_at
+    row_of_session = Evidence(sessions.TABLE, sessions.row_key(session_id), row)
+    evidence = (*found[0].evidence, row_of_session)
+    return replace(found[0], evidence=evidence), session.expires_at
 
 
-def of_claims(view: View, claims: Claims, now: float) -> Principal | None:
-    """Whoever a short-lived token was issued to, narrowed to what it was asked for."""
+def of_claims(view: View, claims: Claims, now: float) -> tuple[Principal, float] | None:
+    """Whoever a short-lived token was issued to, narrowed to what it was asked for.
+
+    And when that by which it was proven ends, in seconds since 1970 (0: never).
+    """
     grants = {name: frozenset(actions) for name, actions in claims.grants.items()}
     if not claims.user:
-        return Principal(grants=grants)
+        return Principal(grants=grants), 0.0
     found = of_account(view, claims.user, "password")
     if found is None or (found[1].id, found[1].epoch) != (claims.id, claims.epoch):
         return None
-    account = found[0]
+    account, ends = found[0], 0.0
     if claims.token:
         token = of_token(view, claims.token, now)
         if token is None or token[0].name != claims.user:
             return None
-        account = token[0]
-    return Principal(
-        account.name,
-        is_admin=account.is_admin,
-        grants=grants,
-        scopes=account.scopes,
-        via=account.via,
-        evidence=account.evidence,
-    )
+        account, ends = token
+    return replace(account, grants=grants), ends
 
 
 def claims_of(principal: Principal, grants: dict[str, list[str]]) -> Claims:

@@ -168,13 +168,13 @@ class Authenticator:
         if is_access_token(value):
             return self._access(credentials, value, scope, _ENDED)
         claims, left = self._signer.read_with_life(value) or (None, 0.0)
-        principal = None
+        found, now = None, self._clock()
         if claims is not None:
-            look = partial(accounts.of_claims, claims=claims, now=self._clock())
-            principal = self._store.read(look)
-        if principal is None:
+            found = self._store.read(partial(accounts.of_claims, claims=claims, now=now))
+        if found is None:
             raise Unauthorized(_ENDED, scope, "invalid_token")
-        self._proven.note(credentials, principal, left)
+        principal, ends = found
+        self._proven.note(credentials, principal, min(left, ends - now) if ends else left)
         return principal
 
     def _access(self, credentials: str, secret: str, scope: str, why: str) -> Principal:

@@ -1,7 +1,9 @@
 """`/api/v1/tokens`: access tokens, as passwords with any user name, and as Bearer."""
 
 import time
+from functools import partial
 
+import msgspec
 import pytest
 
 from frontend.access.tokens import TABLE, Token, row_key
@@ -111,6 +113,24 @@ def test_what_a_token_proved_is_not_believed_beyond_its_end(live, owner):
         authenticator._clock = ahead
 
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("way", ["itself", "registry token"])
+def test_the_memory_of_a_proof_ends_with_the_token(live, owner, place, way):
+    made = owner.make_token(expires_in_seconds=3600)
+    scope = f"repository:{place}/app:pull"
+    short = owner.registry_token(scope, auth=("x", made["token"]))
+    key = row_key(made["id"])
+    row = Token.decode(live.registry.store.read(lambda view: view.record(TABLE, key)))
+    soon = msgspec.structs.replace(row, expires_at=int(time.time()) + 20)
+    live.run(live.registry.store.commit, [PutRecord(TABLE, key, soon.encode())])
+    headers = bearer(made["token"] if way == "itself" else short)
+    path = f"/v2/{place}/app/blobs/{digest_of(CONTENT)}"
+
+    assert live.stranger.get(path, headers=headers).status_code == 200
+
+    recall = partial(live.registry.authenticator.recall, headers["Authorization"])
+    assert live.registry.store.read(recall).until <= time.monotonic() + 20
 
 
 def test_a_revoked_token_is_refused_with_all_that_was_made_by_it(live, owner, place):
