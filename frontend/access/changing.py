@@ -20,6 +20,16 @@ class LastAdmin(Exception):
     """Nobody would be left who may administer the registry."""
 
 
+def plan_creation(view: View, name: str, user: User) -> Plan:
+    """Make the account of a folded name, which there is not.
+
+    A role that was given in the same moment as an earlier account of the name went, has outlived
+    it: the namesake does not inherit that either.
+    """
+    changes: list[Change] = [*_belongings(view, name), users.put(name, user)]
+    return changes, [RecordIs(TABLE, name.encode(), None)]
+
+
 def plan_change(view: View, name: str, row: bytes, user: User) -> Plan:
     """Make the account of a folded name, whose row is `row`, be as `user` says.
 

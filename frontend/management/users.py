@@ -9,17 +9,22 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from cas.verbs import View
-from frontend.access.changing import LastAdmin, Plan, plan_change, plan_password, plan_removal
+from frontend.access.changing import (
+    LastAdmin,
+    Plan,
+    plan_change,
+    plan_creation,
+    plan_password,
+    plan_removal,
+)
 from frontend.access.users import (
     ADMIN,
-    TABLE,
     User,
     find_row,
     fold,
     is_user_name,
     iter_users,
     new_user,
-    put,
 )
 from frontend.bootstrap import PASSWORD_FILE
 from frontend.domain.deeds import Deed
@@ -175,9 +180,8 @@ class Users:
         encoded = await self._registry.authenticator.hash_password(asked.body.password)
         user = new_user(encoded, asked.body.role, self._registry.site.now())
         try:
-            change, absent = put(name, user), RecordIs(TABLE, name.encode(), None)
             deed = Deed("user.create", name, detail={"role": user.role})
-            await commit(self._registry, asked, deed, [change], [absent])
+            await self._attempt(asked, deed, partial(plan_creation, name=name, user=user))
         except ExpectationsFailed:
             raise Conflict(f"user {name} exists") from None
         return Reply(shown(name, user), (etag_header(user.encode()),))

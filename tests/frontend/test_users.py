@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from frontend.access.grants import put_grant
 from frontend.access.sessions import TABLE as SESSIONS
 from frontend.access.tokens import TABLE as TOKENS
 from tests.frontend.live import PASSWORD, running
@@ -134,6 +135,30 @@ def test_a_user_is_deleted_and_a_namesake_inherits_nothing(live):
         ]
     )
     assert rows == []
+
+
+def test_a_namesake_inherits_no_role_that_was_given_while_the_account_went(live, monkeypatch):
+    """The deletion has looked at what belongs to the account; then comes another role."""
+    gone, place = person(live), repository(live)
+    record = live.registry.store.read(lambda view: view.repository(place))
+    store = type(live.registry.store)
+    commit = store.commit
+
+    async def late(self, changes, expectations=()):
+        monkeypatch.undo()
+        await commit(self, put_grant(record.id, gone.name, "admin"))
+        return await commit(self, changes, expectations)
+
+    monkeypatch.setattr(store, "commit", late)
+    assert live.client.delete(f"/api/v1/users/{gone.name}").status_code == 204
+    body = {"username": gone.name, "password": gone.password}
+
+    assert live.client.post("/api/v1/users", json=body).status_code == 201
+
+    assert gone.ask("GET", f"/api/v1/repositories/{place}").status_code == 404
+    assert gone.ask("GET", "/api/v1/repositories").json()["total"] == 1  # local/public
+    roles = live.client.get(f"/api/v1/repositories/{place}/grants").json()
+    assert roles["items"] == []
 
 
 @pytest.mark.parametrize("change", [{"role": "user"}, {"disabled": True}, None])
