@@ -36,7 +36,6 @@ from frontend.management.replies import time_text
 from frontend.management.routing import Admin, Asked, Own, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
 from index.errors import ExpectationsFailed
-from index.expectations import RecordIs
 
 Role = Literal["admin", "user"]
 ATTEMPTS: Final = 3  # when somebody else changes the same meanwhile
