@@ -13,6 +13,8 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from frontend import access_log
+from frontend.domain.message import Slice
+from frontend.figures.counting import Counting
 from frontend.management.door import Door
 from frontend.management.problems import KNOWN_PROBLEMS, problem_response
 from frontend.management.routes import management_routes
@@ -21,6 +23,7 @@ from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
 from frontend.server.delivery import Way, deliver, wait_gone
+from frontend.server.outlet import EXTENSION, Outlet, outlet_of
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
 
@@ -34,7 +37,7 @@ class Connection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Answer it and write its access line."""
-        line = _AccessLine(self.scope, send)
+        line = _AccessLine(self.scope, send, self.app.registry.figures.counting)
         try:
             if is_registry_path(self.scope["raw_path"]):
                 exchange = Exchange(self.app.registry, self.scope)
@@ -116,8 +119,12 @@ class _Replay:
 class _AccessLine:
     """Counts what is sent."""
 
-    def __init__(self, scope: Any, send: Send) -> None:  # noqa: ANN401 - ASGI's scope
+    def __init__(self, scope: Any, send: Send, counting: Counting) -> None:  # noqa: ANN401 - ASGI's scope
+        outlet = outlet_of(scope)
+        if outlet is not None:
+            scope["extensions"] = scope["extensions"] | {EXTENSION: partial(self._pass, outlet)}
         self._scope = scope
+        self._counting = counting
         self._send = send
         self._started = time.perf_counter()
         self._status = 0  # 0: the client left before an answer
@@ -131,7 +138,12 @@ class _AccessLine:
         await self._send(message)
         self._bytes += len(message.get("body", b""))
 
+    async def _pass(self, outlet: Outlet, part: Slice) -> None:
+        await outlet(part)
+        self._bytes += len(part)
+
     def write(self) -> None:
+        self._counting.request(self._scope["method"], self._status, self._bytes)
         path = self._scope["raw_path"].decode("latin-1")
         seconds = time.perf_counter() - self._started
         access_log.write(

@@ -19,6 +19,8 @@ from frontend.app import RegistryApp
 from frontend.bootstrap import prepare
 from frontend.domain.message import Realm
 from frontend.domain.peer import Proxies
+from frontend.figures.counting import open_counting, private_counting
+from frontend.figures.reading import Figures
 from frontend.greeting import greeting, public_url
 from frontend.outbound import build_way
 from frontend.proxy.proxy import Proxy
@@ -60,8 +62,9 @@ async def run(launch: Launch, environment: Mapping[str, str]) -> Bound | None:
             # Only now: a password that was made before a bind that failed would never be shown.
             first = await prepare(store, data, environment, is_terminal=is_terminal)
             url = public_url(settings, bound.port)
-            with open_limits(data, settings.limits) as limits:
-                registry = build_registry(store, settings, url, limits)
+            with open_limits(data, settings.limits) as limits, open_counting(data) as counting:
+                figures = Figures(counting, data)
+                registry = build_registry(store, settings, url, limits, figures)
                 life = _Life(launch, bound, registry.health)
                 words = "" if launch.is_resumed else greeting(url, first)
                 await _serve(registry, life, words)
@@ -140,16 +143,21 @@ def _client_maker(settings: Settings) -> Make:
     def way() -> Way:
         return build_way(settings.proxy)
 
-    return lambda upstream: UpstreamClient(upstream, way())
+    return lambda upstream, tell: UpstreamClient(upstream, way(), tell=tell)
 
 
 def build_registry(
-    store: CountedStore, settings: Settings, url: str, limits: Limits | None = None
+    store: CountedStore,
+    settings: Settings,
+    url: str,
+    limits: Limits | None = None,
+    figures: Figures | None = None,
 ) -> Registry:
-    """Everything the requests share; without `limits`, this process counts for itself."""
+    """Everything the requests share; without `limits` and `figures` this process counts alone."""
     service = url.partition("://")[2].partition("/")[0]
     realm = Realm(f"{url}/v2/token", service)
     limits = limits or Limits.private(settings.limits)
+    figures = figures or Figures(private_counting())
     signer = store.read(Signer.of)
     pulls = new_pulls()
     site = Site(realm, settings.gc.grace_seconds, settings.gc.lease_seconds)
@@ -160,18 +168,15 @@ def build_registry(
         authenticator=Authenticator(store, signer, limits),
         signer=signer,
         uploads=UploadPlaces(
-            settings.limits.concurrent_uploads, settings.limits.uploads_per_principal
+            settings.limits.concurrent_uploads,
+            settings.limits.uploads_per_principal,
+            figures.counting.uploads,
         ),
         limits=limits,
         proxies=Proxies(settings.http.trusted_proxies, settings.http.forwarded_field),
-        proxy=Proxy(
-            store,
-            _client_maker(settings),
-            pulls,
-            lease_seconds=settings.gc.lease_seconds,
-            manifest_bytes=settings.limits.manifest_bytes,
-        ),
+        proxy=Proxy(store, _client_maker(settings), pulls, figures, settings),
         stats=store.stats,
         damaged=store.damaged,
         pulls=pulls,
+        figures=figures,
     )

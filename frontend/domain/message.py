@@ -141,5 +141,6 @@ class Response:
     body: tuple[bytes | Slice, ...] = ()
     extend: Extend | None = None
     pulled: str = ""  # "image@digest" of the manifest that this hands out
+    cached: int = 0  # the id of the proxy repository that had it
     flow: Flow | None = None  # what follows the body; of a HEAD, never
     lasts: float = math.inf  # seconds for which the same request on the same snapshot gets the same

@@ -167,6 +167,8 @@ def _responses(route: Route, schemas: Mapping[Any, Json]) -> Json:
             if route.is_streamed:
                 content[STREAM] = {"schema": _line(schemas[route.answer])}
             answer["content"] = content
+        if route.text:
+            answer["content"] = {route.text: {"schema": {"type": "string"}}}
         if route.has_etag:
             answer["headers"] = _TAG
         made[str(status)] = answer

@@ -12,12 +12,14 @@ import msgspec
 from msgspec import UNSET
 
 from cas.verbs import View
-from frontend.access.standing import iter_visible
+from frontend.access.standing import iter_visible, may
 from frontend.domain.deeds import Deed
 from frontend.domain.message import Principal
 from frontend.domain.names import parse_repository
+from frontend.figures.reading import Proxied
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, has_not_changed, require_match
+from frontend.management.health import HealthShown, shown_health
 from frontend.management.problems import Conflict, NotFound
 from frontend.management.repository_shapes import (
     DEFAULTS,
@@ -166,9 +168,10 @@ class Repositories:
             NotFound: it went a moment ago.
         """
         record, usage = self._find(asked.repository)
-        if has_not_changed(asked, record.encode(), usage.encode()):
+        is_still = record.source is None  # how a proxy is doing changes by itself
+        if is_still and has_not_changed(asked, record.encode(), usage.encode()):
             return Reply(headers=(etag_header(record.encode(), usage.encode()),), status=304)
-        return self._shown(asked.repository)
+        return self._shown(asked)
 
     async def change(self, asked: Asked) -> Reply:
         """Change settings; on whatever others have made of them, unless the caller says on what.
@@ -183,7 +186,7 @@ class Repositories:
             require_match(asked, record.encode())
             changed = wanted.merged(record, is_administrator=is_administrator)
             if changed == record and wanted.password is UNSET:
-                return self._shown(name)
+                return self._shown(asked)
             current = RepositoryRevision(name, record.revision)
             changes: list[Change] = [
                 PutRepository(name, changed),
@@ -196,7 +199,7 @@ class Repositories:
                 await commit(self._registry, asked, deed, changes, [current])
             except ExpectationsFailed:
                 continue
-            return self._shown(name)
+            return self._shown(asked)
         raise Conflict(f"others change repository {name} all the time: try again")
 
     async def delete(self, asked: Asked) -> Reply:
@@ -227,9 +230,19 @@ class Repositories:
                 return Reply()
         raise Conflict(f"others change repository {name} all the time: try again")
 
-    def _shown(self, name: str) -> Reply:
+    def _shown(self, asked: Asked) -> Reply:
+        name = asked.repository
         record, usage = self._find(name)
-        return Reply(whole(name, record, usage), (etag_header(record.encode(), usage.encode()),))
+        shown = whole(name, record, usage, self._health(asked, record))
+        return Reply(shown, (etag_header(record.encode(), usage.encode()),))
+
+    def _health(self, asked: Asked, record: Repository) -> HealthShown | None:
+        if record.source is None:
+            return None
+        found = self._registry.figures.proxied().get(record.id, Proxied())
+        look = partial(may, principal=asked.principal, action="admin", name=asked.repository)
+        is_administrator = self._store.read(partial(look, record=record))
+        return shown_health(record, found, is_administrator=is_administrator)
 
     def _find(self, name: str) -> tuple[Repository, Usage]:
         found = self._store.read(partial(_look, name=name))

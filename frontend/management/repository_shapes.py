@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from frontend.domain.faults import RequestInvalid
 from frontend.domain.tag_rules import parse_patterns
+from frontend.management.health import HealthShown
 from frontend.management.problems import Conflict, Forbidden
 from frontend.management.replies import time_text
 from frontend.management.upstreams import (
@@ -136,6 +137,7 @@ class RepositoryWhole(RepositoryShown, frozen=True, kw_only=True):
     size: int
     images: int
     manifests: int
+    health: HealthShown | None = None  # of a proxy
 
 
 class RepositoryPage(msgspec.Struct, frozen=True):
@@ -152,13 +154,16 @@ def shown(name: str, record: Repository) -> RepositoryShown:
     return RepositoryShown(**_described(name, record))
 
 
-def whole(name: str, record: Repository, usage: Usage) -> RepositoryWhole:
+def whole(
+    name: str, record: Repository, usage: Usage, health: HealthShown | None
+) -> RepositoryWhole:
     """A repository by itself."""
     return RepositoryWhole(
         **_described(name, record),
         size=usage.linked,
         images=usage.images,
         manifests=usage.manifests,
+        health=health,
     )
 
 

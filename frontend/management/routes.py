@@ -15,6 +15,7 @@ from frontend.management.grants import Grants
 from frontend.management.journal import Journal
 from frontend.management.lists import Lists
 from frontend.management.maintenance import Maintenance
+from frontend.management.metrics import Metrics
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
 from frontend.management.routing import Admin, Anybody, Asked, Reply, Route
@@ -69,6 +70,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
         Lists,
         Searches,
         Maintenance,
+        Metrics,
     )
     routes = (*own, *(route for room in rooms for route in room(registry).routes()))
     return (*routes, Described(routes).route)

@@ -116,6 +116,7 @@ class Route:
     answer: Any = None  # a type
     status: int = 200
     also: tuple[int, ...] = ()  # other statuses with an answer of that type
+    text: str = ""  # the answer is text of this media type
     is_streamed: bool = False  # as STREAM, for who accepts that
     has_etag: bool = False  # in the answer
     takes_if_match: bool = False  # and answers 412 when it is another by now

@@ -8,6 +8,7 @@ from cas.verbs import Store
 from frontend.domain import routes
 from frontend.domain.faults import Unsupported
 from frontend.domain.message import Request, Response
+from frontend.figures.reading import Figures
 from frontend.proxy.blobs import Blobs
 from frontend.proxy.eviction import Eviction
 from frontend.proxy.lists import Lists
@@ -16,6 +17,7 @@ from frontend.proxy.sources import Make, Sources
 from frontend.proxy.transfers import Transfers
 from frontend.registry.cached import Uncached
 from frontend.registry.site import Site
+from frontend.settings import Settings
 from frontend.touches import Touches
 
 
@@ -27,14 +29,15 @@ class Proxy:
         store: Store,
         make: Make,
         pulls: Touches[str],
-        *,
-        lease_seconds: int,
-        manifest_bytes: int,
+        figures: Figures,
+        settings: Settings,
     ) -> None:
-        self.sources = Sources(store, make)
+        self.sources = Sources(store, make, figures.counting.telling)
         self.eviction = Eviction(store, partial(pulls.flush, store))
-        self.transfers = Transfers(store, self.sources, self.eviction, lease_seconds)
-        self._manifests = Manifests(store, self.sources, self.eviction, manifest_bytes)
+        self.transfers = Transfers(store, self.sources, self.eviction, settings.gc.lease_seconds)
+        self._manifests = Manifests(
+            store, self.sources, self.eviction, settings.limits.manifest_bytes
+        )
         self._blobs = Blobs(store, self.sources, self.transfers)
         self._lists = Lists(store, self.sources)
 

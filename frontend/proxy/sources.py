@@ -21,7 +21,8 @@ from index.records import Repository
 TABLE: Final = "setting"
 MAX_KEPT: Final = 1000  # clients; one that is not used holds no connection
 
-Make = Callable[[Upstream], UpstreamClient]
+Tell = Callable[[Health], None]
+Make = Callable[[Upstream, Tell], UpstreamClient]  # what it is told of is its client's health
 
 
 def secret_key(repository: str) -> bytes:
@@ -38,9 +39,11 @@ def put_secret(repository: str, password: str | None) -> PutRecord:
 class Sources:
     """Clients by repository. A changed setting, of which its revision tells, makes a new one."""
 
-    def __init__(self, store: Store, make: Make) -> None:
+    def __init__(self, store: Store, make: Make, telling: Callable[[int], Tell]) -> None:
+        """`telling` says what a new client of a repository's source is to tell."""
         self._store = store
         self._make = make
+        self._telling = telling
         self._clients: OrderedDict[int, tuple[int, UpstreamClient]] = OrderedDict()
 
     async def client(self, name: str, record: Repository) -> UpstreamClient:
@@ -48,7 +51,7 @@ class Sources:
         revision, client = self._clients.get(record.id, (-1, None))
         if client is not None and revision == record.revision:
             return client
-        made = self._make(self._upstream(name, record))
+        made = self._make(self._upstream(name, record), self._telling(record.id))
         self._clients[record.id] = (record.revision, made)
         self._clients.move_to_end(record.id)
         if client is not None:

@@ -120,10 +120,18 @@ class Exchange:
 
     async def _read(self, request: Request, route: routes.Route, site: Site) -> Response:
         """The answer from a snapshot; or, of a proxy repository, from its source."""
+        counting = self.registry.figures.counting
         try:
-            return self.registry.store.read(lambda view: answer(request, view, site, route))
+            response = self.registry.store.read(lambda view: answer(request, view, site, route))
         except Uncached as uncached:
-            return await self.registry.proxy.answer(uncached, request, site)
+            response = await self.registry.proxy.answer(uncached, request, site)
+            if isinstance(route, routes.Manifest | routes.Blob):
+                is_stale = any(name == "Warning" for name, _ in response.headers)
+                counting.miss(uncached.record.id, is_stale=is_stale)
+            return response
+        if response.cached:
+            counting.hit(response.cached, sum(map(len, response.body)))
+        return response
 
     def _match(self) -> routes.Route | Exception:
         """The route, or why there is none: said only after the credentials were checked."""

@@ -60,9 +60,8 @@ def respond_cached(
         if source.offline:
             raise
         raise Uncached(route, record) from None
-    if source.offline or response.lasts <= lasts:
-        return response
-    return replace(response, lasts=lasts)
+    lasts = response.lasts if source.offline else min(response.lasts, lasts)
+    return replace(response, lasts=lasts, cached=record.id)
 
 
 def respond_kept(route: routes.Route, request: Request, view: View, site: Site) -> Response:

@@ -24,6 +24,7 @@ from frontend.domain.paging import parse_query
 from frontend.domain.peer import Proxies
 from frontend.domain.rights import Action, Place, require
 from frontend.domain.tag_rules import rules_for
+from frontend.figures.reading import Figures
 from frontend.registry.cached import Uncached
 from frontend.registry.places import UploadPlaces
 from frontend.registry.pulls import new_pulls
@@ -89,6 +90,7 @@ class Registry:
     proxy: Fetching
     stats: Callable[[], Awaitable[Stats]]
     damaged: Callable[[], Awaitable[list[Damage]]]
+    figures: Figures
     health: Health = field(default_factory=Health)
     pulls: Touches[str] = field(default_factory=new_pulls)
     uses: Touches[str] = field(default_factory=new_uses)

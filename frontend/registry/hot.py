@@ -19,6 +19,7 @@ from frontend.domain import routes
 from frontend.domain.faults import TooManyRequests
 from frontend.domain.message import ANONYMOUS, Client, Principal, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
+from frontend.figures.counting import Counting
 from frontend.registry.adapter import join_headers, versioned, wanted_scope
 from frontend.registry.call import Registry
 from frontend.registry.mirrors import is_mirrored
@@ -34,10 +35,11 @@ _MAX_PATH: Final = 512  # bytes of a path whose meaning is remembered: 1,024 of 
 class RegistryRead:
     """An answer at hand (`frontend.server.hot.HotRead`)."""
 
-    __slots__ = ("_address", "_answer", "_started", "beginning", "body", "is_last")
+    __slots__ = ("_address", "_answer", "_counting", "_started", "beginning", "body", "is_last")
 
-    def __init__(self, answer: Answer, address: str, started: float) -> None:
+    def __init__(self, answer: Answer, address: str, started: float, counting: Counting) -> None:
         self._answer = answer
+        self._counting = counting
         self._address = address
         self._started = started  # on the performance counter
         self.beginning = answer.beginning
@@ -45,10 +47,13 @@ class RegistryRead:
         self.is_last = answer.is_last
 
     def finish(self, sent: int) -> None:
-        """Close the blobs and write the access line."""
+        """Close the blobs, count, and write the access line."""
         _close(self.body)
+        made = self._answer
+        self._counting.request(made.method, made.status, sent)
+        if made.cached:
+            self._counting.hit(made.cached, sent)
         if access_log.is_wanted():
-            made = self._answer
             seconds = time.perf_counter() - self._started
             access_log.write(
                 access_log.Line(
@@ -120,7 +125,7 @@ class HotRegistry:
     def _counted(self, made: Answer, connected: str, started: float) -> RegistryRead:
         """The answer; or, to whoever asks too often, that it is so."""
         address = self._client(made.told, connected)
-        limits = self._registry.limits
+        limits, counting = self._registry.limits, self._registry.figures.counting
         if limits.is_rated:
             try:
                 limits.check_rate(made.user, address)
@@ -129,13 +134,13 @@ class HotRegistry:
                 refusal = versioned(error_response(error, method=made.method))
                 beginning = begin_head(refusal.status, refusal.headers)
                 status, body = int(refusal.status), refusal.body
-                made = made._replace(status=status, beginning=beginning, body=body)
-                return RegistryRead(made, address, started)
+                made = made._replace(status=status, beginning=beginning, body=body, cached=0)
+                return RegistryRead(made, address, started, counting)
         if made.pulled:
             self._registry.pulls.note(made.pulled)
         for token in made.used:
             self._registry.uses.note(token)
-        return RegistryRead(made, address, started)
+        return RegistryRead(made, address, started, counting)
 
     def _look(self, block: bytes, head: Head, route: routes.Route, view: View) -> Answer | None:
         headers = join_headers(head.fields)
@@ -174,8 +179,8 @@ def _encoded(head: Head, response: Response, who: Principal, until: float) -> An
         raise
     status, body = int(response.status), response.body
     about = (head.method, head.path, who.name, status)
-    used = tokens_of(who)
-    return Answer(*about, beginning, body, head.is_last, until, response.pulled, used)
+    kept = (response.pulled, tokens_of(who), response.cached)
+    return Answer(*about, beginning, body, head.is_last, until, *kept)
 
 
 def _close(body: Sequence[bytes | Slice]) -> None:

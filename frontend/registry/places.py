@@ -1,7 +1,7 @@
 """How many uploads come in at once: in all, and of one account. Of this process alone."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,8 +13,11 @@ RETRY_SECONDS: Final = 5  # a layer of some ten MiB is through by then
 class UploadPlaces:
     """The places. Used from one thread."""
 
-    def __init__(self, total: int, share: int) -> None:
-        """`total` of them; `share` for each account."""
+    def __init__(
+        self, total: int, share: int, tell: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`total` of them; `share` for each account. `tell` hears how many are held."""
+        self._tell = tell
         self._total = total
         self._share = share
         self._held: Counter[str] = Counter()  # of those who hold any: never more than `total`
@@ -31,9 +34,11 @@ class UploadPlaces:
         if self._held.total() >= self._total:
             raise TooManyRequests(RETRY_SECONDS, "uploads at once")
         self._held[account] += 1
+        self._tell(self._held.total())
         try:
             yield
         finally:
             self._held[account] -= 1
             if not self._held[account]:
                 del self._held[account]
+            self._tell(self._held.total())

@@ -33,6 +33,7 @@ class Answer(NamedTuple):
     until: float  # on the monotonic clock: when it has to be made anew; 0: at once
     pulled: str = ""  # "image@digest" of a manifest that is handed out
     used: Sequence[str] = ()  # ids of the tokens that let the client in
+    cached: int = 0  # the id of the proxy repository that had it
     told: str = ""  # the client's address, by fields that count only if a proxy of ours sent them
 
     @property

@@ -10,7 +10,7 @@ Nothing of a client of ours can be passed on: there is no parameter for it.
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal
 
@@ -57,9 +57,19 @@ Method = Literal["GET", "HEAD"]
 class UpstreamClient:
     """One upstream: its connections, tokens, circuit breaker and figures."""
 
-    def __init__(self, upstream: Upstream, way: Way, resolve: Resolve | None = None) -> None:
-        """Of the loop that it is made in. Changed settings need a new one, and this one closed."""
+    def __init__(
+        self,
+        upstream: Upstream,
+        way: Way,
+        resolve: Resolve | None = None,
+        tell: Callable[[Health], None] | None = None,
+    ) -> None:
+        """Of the loop that it is made in. Changed settings need a new one, and this one closed.
+
+        `tell` hears of its health whenever that changed.
+        """
         self.upstream = upstream
+        self._tell = tell
         self._label = str(upstream.origin)
         self._transport = Transport(upstream.origin, way, resolve)
         self._tokens = Tokens(upstream, self._transport, way.allowance)
@@ -87,6 +97,7 @@ class UpstreamClient:
                 self._breaker.abandon(permit)
                 raise
             self._breaker.succeed(permit, trio.current_time())
+            self._changed()
             answer.watch(self._count, lambda fault: self._settle(permit, fault))
             yield answer
 
@@ -103,10 +114,16 @@ class UpstreamClient:
 
     def _count(self, count: int) -> None:
         self._breaker.bytes_fetched += count
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._tell is not None:
+            self._tell(self.health())
 
     def _admitted(self) -> Permit:
         found = self._breaker.admit(trio.current_time())
         if isinstance(found, Permit):
+            self._changed()
             return found
         raise self._resting(found)
 
@@ -131,6 +148,7 @@ class UpstreamClient:
                 self._breaker.note(now, why)
         if isinstance(fault, UpstreamLimited | UpstreamUnavailable):
             fault.retry_after = self._breaker.health(now).retry_in
+        self._changed()
 
     def _log(self, fault: UpstreamFault, now: float) -> None:
         """Tell the administrator of what is no answer; of the same thing once a minute."""

@@ -13,6 +13,8 @@ from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 from frontend import resources
 from frontend.access.limits import open_limits
+from frontend.figures.counting import open_counting
+from frontend.figures.reading import Figures
 from frontend.server.binding import Bound
 from frontend.server.serving import Sockets
 from frontend.service import build_registry, serving
@@ -43,9 +45,10 @@ async def _serve(order: Order, shared: Shared, lifeline: Lifeline, stop: trio.Ev
     settings = _part(order.settings, shared.workers)
     data = Path(settings.storage.data)
     connected = connect_store(data, data / DAEMON_SOCKET, store_settings(settings))
-    with open_limits(data, settings.limits) as limits:
+    with open_limits(data, settings.limits) as limits, open_counting(data) as counting:
         async with connected as store:
-            registry = build_registry(store, settings, shared.url, limits)
+            figures = Figures(counting, data)
+            registry = build_registry(store, settings, shared.url, limits, figures)
             registry.health.can_write = partial(_is_listening, data / DAEMON_SOCKET)
             shares = Shares(shared.shares)
             sockets = Sockets.of(_inherited(shared), shares.share(order.slot))

@@ -17,6 +17,7 @@ R = "/api/v1/repositories/<storage>/<name>"
 ROWS = {
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
+    "GET /metrics": ACCOUNT,  # names of proxy repositories: test_metrics
     "GET /api/v1/openapi.json": ANYBODY,
     "POST /api/v1/session": ANYBODY,
     "GET /api/v1/session": ACCOUNT,

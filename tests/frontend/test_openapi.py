@@ -49,7 +49,9 @@ def check(described, operation, answer):
         assert (answer.content, kind) == (b"", None)
         return
     schema = closed({"components": described["components"], **said["content"][kind]["schema"]})
-    jsonschema.Draft202012Validator(schema).validate(answer.json())
+    jsonschema.Draft202012Validator(schema).validate(
+        answer.json() if "json" in kind else answer.text
+    )
 
 
 def closed(schema):
