@@ -20,6 +20,7 @@ from index.expectations import (
     TagExists,
     TagIs,
     TagKept,
+    TypeKept,
     Unreferenced,
     WithinQuota,
 )
@@ -98,6 +99,17 @@ def _no_tag_like(expectation: NoTagLike, view: View) -> bool:
 def _manifest_exists(expectation: ManifestExists, view: View) -> bool:
     image = _image(view, expectation.image)
     return image is not None and view.manifest(image, expectation.digest) is not None
+
+
+@_is_met.register
+def _type_kept(expectation: TypeKept, view: View) -> bool:
+    image, digest = _image(view, expectation.image), expectation.digest
+    record = None if image is None else view.manifest(image, digest)
+    if image is None or record is None or record.media_type == expectation.media_type:
+        return True
+    link = view.link(image, digest)
+    is_needed = link is None or link.references > 1  # by more than its own row
+    return not is_needed and next(view.iter_children(image, digest), None) is None
 
 
 @_is_met.register

@@ -64,6 +64,18 @@ class ManifestExists:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeKept:
+    """`digest` is no manifest of another media type; or it needs nothing, and nothing needs it.
+
+    A manifest under another type may need less: what only it needed would be let go.
+    """
+
+    image: ImageName
+    digest: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unreferenced:
     """No edge, tag or manifest row of `image` refers to `digest`."""
 
@@ -160,6 +172,7 @@ Expectation = (
     | TagKept
     | NoTagLike
     | ManifestExists
+    | TypeKept
     | Unreferenced
     | NoParent
     | NeededBy

@@ -19,6 +19,7 @@ from frontend.domain.faults import (
     FrontendFault,
     ImageBlobUnknown,
     ManifestBlobUnknown,
+    ManifestInvalid,
     ManifestUnknown,
     PreconditionFailed,
     Referenced,
@@ -40,6 +41,7 @@ from index.expectations import (
     NoParent,
     TagExists,
     TagIs,
+    TypeKept,
     Unreferenced,
 )
 
@@ -70,6 +72,7 @@ async def _put_manifest(call: Call, route: Manifest) -> Response:
         raise ManifestBlobUnknown(route.name, lacking)
     for tag in tags:
         expectations += _conditions(call, route.name, tag)
+    expectations.append(TypeKept(route.name, digest.key, parsed.media_type))
     changes = _changes(call, route.name, (digest, content, parsed), tags)
     try:
         note = call.note(_pushed(route, digest, len(content), tags))
@@ -195,6 +198,8 @@ def _push_fault(image: ImageName, failed: Sequence[Expectation]) -> FrontendFaul
     missing = tuple(Digest(each.digest) for each in failed if isinstance(each, Linked))
     if missing:
         return ManifestBlobUnknown(image, missing)
+    if any(isinstance(each, TypeKept) for each in failed):
+        return ManifestInvalid(f"image {image} has it as another Content-Type: delete it first")
     return _tag_moved(failed)
 
 

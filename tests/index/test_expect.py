@@ -21,6 +21,7 @@ from index.expectations import (
     TagExists,
     TagIs,
     TagKept,
+    TypeKept,
     Unreferenced,
 )
 from tests.index.tables import CLOCK, IMAGE, OTHER, PLACES, commit, digest_of, dump, manifest, put
@@ -31,7 +32,10 @@ NOWHERE = ImageName("local/nowhere", "app")
 
 @pytest.fixture
 def filled(environment):
-    """`IMAGE` has the tagged manifest 1, which needs 2; 3 is linked and nothing needs it."""
+    """`IMAGE` has the tagged manifest 1, which needs 2; 3 is linked and nothing needs it.
+
+    The manifest 5 has nothing to do with others, 6 needs 7, and that needs nothing.
+    """
     commit(environment, PLACES)
     commit(
         environment,
@@ -41,6 +45,10 @@ def filled(environment):
             *put(3),
             manifest(1, [(2, EdgeKind.LAYER), (9, EdgeKind.LAYER)]),
             SetTag(IMAGE, "v1", digest_of(1)),
+            *(change for number in (5, 6, 7) for change in put(number)),
+            manifest(5),
+            manifest(7),
+            manifest(6, [(7, EdgeKind.CHILD)]),
             PutRecord("user", b"ada", b"hash"),
         ],
     )
@@ -63,6 +71,10 @@ MET = [
     NoTagLike(IMAGE, digest_of(2), ("*",)),
     NoTagLike(ABSENT, digest_of(1), ("*",)),
     ManifestExists(IMAGE, digest_of(1)),
+    TypeKept(IMAGE, digest_of(1), "m"),
+    TypeKept(IMAGE, digest_of(2), "n"),
+    TypeKept(IMAGE, digest_of(5), "n"),
+    TypeKept(ABSENT, digest_of(1), "n"),
     Unreferenced(IMAGE, digest_of(3)),
     Unreferenced(IMAGE, digest_of(4)),
     Unreferenced(ABSENT, digest_of(1)),
@@ -95,6 +107,7 @@ UNMET = [
     RepositoryEmpty("local/images"),
     StorageEmpty("local"),
     StorageEmpty("remote"),
+    *(TypeKept(IMAGE, digest_of(number), "n") for number in (1, 6, 7)),
     ManifestExists(IMAGE, digest_of(2)),
     ManifestExists(ABSENT, digest_of(1)),
     Unreferenced(IMAGE, digest_of(1)),
