@@ -7,7 +7,6 @@
 Nothing of a client of ours can be passed on: there is no parameter for it.
 """
 
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +30,6 @@ from frontend.upstream.errors import (
     UpstreamDenied,
     UpstreamFault,
     UpstreamLimited,
-    UpstreamMissing,
     UpstreamRefused,
     UpstreamResting,
     UpstreamUnauthorized,
@@ -45,11 +43,8 @@ MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _CODE: Final = re.compile(rb'"code"\s*:\s*"([A-Z_]{1,40})"')  # of the specification's errors
 
-LOG_SECONDS: Final = 60.0
 # What the upstream is not to blame for, but an administrator should see.
 _MENDABLE: Final = (UpstreamUnauthorized, UpstreamRefused)
-
-_log = logging.getLogger("orlop.upstream")
 
 Method = Literal["GET", "HEAD"]
 
@@ -74,7 +69,6 @@ class UpstreamClient:
         self._transport = Transport(upstream.origin, way, resolve)
         self._tokens = Tokens(upstream, self._transport, way.allowance)
         self._breaker = Breaker(trio.current_time())
-        self._logged = ("", 0.0)  # what was logged last, and until when it is not repeated
 
     @asynccontextmanager
     async def open(self, method: Method, wanted: Wanted) -> AsyncIterator[Answer]:
@@ -135,7 +129,6 @@ class UpstreamClient:
     def _settle(self, permit: Permit, fault: UpstreamFault) -> None:
         """Tell the breaker; a fault that says when to come again gets that from it."""
         now, why = trio.current_time(), fault.why
-        self._log(fault, now)
         if isinstance(fault, UpstreamLimited):
             self._breaker.limit(permit, now, why, fault.retry_after)
         elif isinstance(fault, UpstreamUnavailable):
@@ -149,13 +142,6 @@ class UpstreamClient:
         if isinstance(fault, UpstreamLimited | UpstreamUnavailable):
             fault.retry_after = self._breaker.health(now).retry_in
         self._changed()
-
-    def _log(self, fault: UpstreamFault, now: float) -> None:
-        """Tell the administrator of what is no answer; of the same thing once a minute."""
-        is_new = fault.told != self._logged[0] or now >= self._logged[1]
-        if is_new and not isinstance(fault, UpstreamMissing | UpstreamDenied):
-            self._logged = (fault.told, now + LOG_SECONDS)
-            _log.warning("upstream %s", fault.told)
 
     async def _authorized(
         self, stack: AsyncExitStack, method: Method, wanted: Wanted, url: Url
