@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import trio
+from quart import Response as QuartResponse, request
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
@@ -16,14 +17,17 @@ from frontend import access_log
 from frontend.domain.message import Slice
 from frontend.figures.counting import Counting
 from frontend.management.door import Door
-from frontend.management.problems import KNOWN_PROBLEMS, problem_response
+from frontend.management.problems import KNOWN_PROBLEMS
 from frontend.management.routes import management_routes
-from frontend.management.routing import ADMITTED, GONE, register
+from frontend.management.routing import ADMITTED, GONE, Admitted, register
 from frontend.registry.adapter import Exchange, join_headers
 from frontend.registry.call import Registry
 from frontend.server.body import Body, ClientGone, Receive
 from frontend.server.delivery import Way, deliver, wait_gone
 from frontend.server.outlet import EXTENSION, Outlet, outlet_of
+from frontend.web.calls import Desk
+from frontend.web.pages import web_pages
+from frontend.web.site import FolderPath, ImagePath, Site
 
 _HOST: Final = b"orlop"  # what Quart hears: on some that clients name it fails, none may count
 
@@ -69,7 +73,7 @@ class Connection(TrioASGIHTTPConnection):
         except ClientGone:
             return
         except KNOWN_PROBLEMS as error:
-            refusal = problem_response(error, client.realm, self.scope["method"])
+            refusal = self.app.site.refusal(error, self.scope, headers, client)
             await deliver(refusal, body, Way(receive, send))
             return
         self.scope["state"] |= {ADMITTED: admitted, GONE: partial(wait_gone, receive)}
@@ -89,9 +93,20 @@ class RegistryApp(QuartTrio):
         self.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
         self.registry = registry
         self.url_map.merge_slashes = False  # a redirect would go to the Host the client named
-        routes = management_routes(registry)
+        self.url_map.converters |= {"image": ImagePath, "folder": FolderPath}
+        routes, pages = management_routes(registry), web_pages(registry)
+        self.door = Door(registry, self.url_map, (*routes, *pages))
+        self.site = Site(registry, Desk.of(self.door, routes))
         register(self, routes)
-        self.door = Door(registry, self.url_map, routes)
+        self.site.register(self, pages)
+        self.register_error_handler(Exception, self._refused)
+
+    def _refused(self, error: Exception) -> QuartResponse:
+        """What a handler raised, as Quart wants it answered."""
+        who: Admitted = request.scope["state"][ADMITTED]
+        made = self.site.refusal(error, request.scope, who.headers, who.client)
+        content = b"".join(part for part in made.body if isinstance(part, bytes))
+        return QuartResponse(content, int(made.status), headers=dict(made.headers))
 
 
 def is_registry_path(raw_path: bytes) -> bool:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from frontend.access.standing import find_place
 from frontend.access.users import fold
+from frontend.domain.faults import CsrfFailed
 from frontend.domain.message import ANONYMOUS, SOCKET, Client, Evidence, Principal
+from frontend.domain.origin import is_own_origin
 from frontend.domain.rights import allowed, require_account
 from frontend.management.problems import Forbidden, NotFound
 from frontend.management.routing import (
@@ -19,18 +21,21 @@ from frontend.management.routing import (
     Admin,
     Admitted,
     Anybody,
+    Entrance,
     OnRepository,
     Own,
-    Route,
 )
 from frontend.registry.call import Registry
 from frontend.server.serving import LOCAL_STATE
+
+_FREE: Final = ("/healthz", "/readyz", "/static/")
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Door:
     """Lets in whoever may, and says to others why not."""
 
-    def __init__(self, registry: Registry, urls: Map, routes: Sequence[Route]) -> None:
+    def __init__(self, registry: Registry, urls: Map, routes: Sequence[Entrance]) -> None:
         self._registry = registry
         self._urls = urls
         self._routes = {route.name: route for route in routes}
@@ -42,7 +47,7 @@ class Door:
 
         Raises:
             werkzeug's HTTPException: there is no such path or method.
-            Unauthorized, TooManyRequests, Forbidden, NotFound
+            Unauthorized, CsrfFailed, TooManyRequests, Forbidden, NotFound
         """
         try:
             name, place = self._match(scope["path"], scope["method"])
@@ -50,14 +55,23 @@ class Door:
             self._count(scope, client)
             raise
         route = self._routes[name]
-        principal = ANONYMOUS
-        if not isinstance(route.access, Anybody):
-            principal = await self._identify(scope, headers, client)
-            evidence = self._require(route.access, principal, place)
-            principal = replace(principal, evidence=(*principal.evidence, *evidence))
-        else:
+        if isinstance(route.access, Anybody):
             self._count(scope, client)
-        return Admitted(principal, route, headers, client)
+            principal = ANONYMOUS
+        else:
+            principal = await self._identify(scope, headers, client, is_page=route.is_page)
+        return Admitted(self.enter(route, principal, place), route, headers, client)
+
+    def enter(self, route: Entrance, principal: Principal, place: Mapping[str, str]) -> Principal:
+        """Let in somebody who is known already: with what the right rests on beside who he is.
+
+        Raises:
+            Unauthorized, Forbidden, NotFound
+        """
+        if isinstance(route.access, Anybody):
+            return ANONYMOUS
+        evidence = self._require(route.access, principal, place)
+        return replace(principal, evidence=(*principal.evidence, *evidence))
 
     def _count(self, scope: Mapping[str, Any], client: Client) -> None:
         """Count a request of which nobody asks who sends it. Health is free, and so is our socket.
@@ -65,7 +79,7 @@ class Door:
         Raises:
             TooManyRequests
         """
-        if scope["path"].startswith("/api/") and not scope.get("state", {}).get(LOCAL_STATE):
+        if not scope["path"].startswith(_FREE) and not scope.get("state", {}).get(LOCAL_STATE):
             self._registry.limits.check_rate("", client.address)
 
     def _match(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
@@ -73,11 +87,21 @@ class Door:
         return found
 
     async def _identify(
-        self, scope: Mapping[str, Any], headers: Mapping[str, str], client: Client
+        self,
+        scope: Mapping[str, Any],
+        headers: Mapping[str, str],
+        client: Client,
+        *,
+        is_page: bool,
     ) -> Principal:
         if scope.get("state", {}).get(LOCAL_STATE):
             return SOCKET
-        principal = await self._registry.identify(headers, client, method=scope["method"])
+        method = scope["method"]
+        if is_page and method not in _SAFE:  # the form's own token is in the body, not yet read
+            if not is_own_origin(headers, client.realm.url):
+                raise CsrfFailed
+            method = "GET"
+        principal = await self._registry.identify(headers, client, method=method)
         if principal.grants is not None:
             raise Forbidden("a registry token is for the registry: use the password here")
         return principal

@@ -69,7 +69,7 @@ _KEPT: Final = ("WWW-Authenticate", "Retry-After", "Allow")  # headers of the re
 
 def problem_response(error: Exception, realm: Realm | None, method: str = "GET") -> Response:
     """Answer any error, of a handler or of the door."""
-    status, detail, headers = _said(error, realm)
+    status, detail, headers = problem_words(error, realm)
     kind = NO_CALL if isinstance(error, PathUnknown) else "about:blank"
     content = msgspec.json.encode(Problem(kind, status.phrase, int(status), detail))
     fixed = (
@@ -81,10 +81,10 @@ def problem_response(error: Exception, realm: Realm | None, method: str = "GET")
     return Response(status, (*fixed, *headers), () if method == "HEAD" else (content,))
 
 
-def _said(
+def problem_words(
     error: Exception, realm: Realm | None
 ) -> tuple[HTTPStatus, str, tuple[tuple[str, str], ...]]:
-    """Status, detail, and headers of its own."""
+    """Status, detail, and headers of its own. An error of ours is logged."""
     if type(error) in _STATUS:
         return _STATUS[type(error)], str(error), ()
     if isinstance(error, HTTPException):

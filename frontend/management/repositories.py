@@ -4,18 +4,20 @@ Administrators of the registry create and delete them, and set quotas; who has t
 one changes its other settings.
 """
 
+from collections.abc import Iterator
 from functools import partial
-from itertools import islice
-from typing import Final
+from itertools import islice, takewhile
+from typing import Annotated, Final
 
 import msgspec
+import trio
 from msgspec import UNSET
 
 from cas.verbs import View
 from frontend.access.standing import iter_visible, may
 from frontend.domain.deeds import Deed
 from frontend.domain.message import Principal
-from frontend.domain.names import parse_repository
+from frontend.domain.names import MAX_NAME, parse_repository
 from frontend.figures.reading import Proxied
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, has_not_changed, require_match
@@ -25,20 +27,22 @@ from frontend.management.repository_shapes import (
     DEFAULTS,
     NewRepository,
     RepositoryChange,
+    RepositoryListed,
     RepositoryPage,
     RepositoryShown,
     RepositoryWhole,
+    listed,
     shown,
     whole,
 )
 from frontend.management.routing import (
-    Account,
     Admin,
     Asked,
     OnRepository,
     Paging,
     Reply,
     Route,
+    Visitor,
     page_of,
 )
 from frontend.proxy.sources import put_secret
@@ -57,7 +61,30 @@ from index.repositories import iter_leaving
 
 PATH: Final = "/api/v1/repositories"
 ONE: Final = "/api/v1/repositories/<storage>/<name>"
+AT_ONCE: Final = 2  # lists under way: one that filters looks at all, and holds the interpreter
 TRIES: Final = 5  # of a change that others are faster than
+
+
+class RepositoryListing(Paging, frozen=True, kw_only=True):
+    """Which repositories: of one storage, with text in `storage/name` or in the description."""
+
+    storage: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""  # empty: all
+    q: Annotated[str, msgspec.Meta(max_length=512)] = ""  # whatever the case
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.storage or self.q)
+
+    def rows(self, view: View, principal: Principal) -> Iterator[tuple[str, Repository]]:
+        """Those that the caller may pull, in the order of their names."""
+        start, needle = f"{self.storage}/" if self.storage else "", self.q.lower()
+        rows = iter_visible(view, principal, start)
+        if start:
+            rows = takewhile(lambda row: row[0].startswith(start), rows)
+        if not needle:
+            return rows
+        return (row for row in rows if needle in row[0] or needle in row[1].description.lower())
 
 
 class Deletion(msgspec.Struct, frozen=True):
@@ -72,6 +99,7 @@ class Repositories:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._store = registry.store
+        self._limiter = trio.CapacityLimiter(AT_ONCE)
 
     def routes(self) -> tuple[Route, ...]:
         """The calls, and who may make them."""
@@ -79,10 +107,11 @@ class Repositories:
             Route(
                 method="GET",
                 path=PATH,
-                access=Account(),
+                access=Visitor(),
                 handler=self.list,
-                summary="The repositories that the caller may pull.",
-                query=Paging,
+                summary="The repositories that the caller may pull; without credentials, those "
+                "that are public.",
+                query=RepositoryListing,
                 answer=RepositoryPage,
             ),
             Route(
@@ -130,8 +159,8 @@ class Repositories:
 
     async def list(self, asked: Asked) -> Reply:
         """List those that the caller may pull."""
-        look = partial(_page, principal=asked.principal, paging=asked.query)
-        items, total = self._store.read(look)
+        look = partial(_page, principal=asked.principal, listing=asked.query)
+        items, total = await trio.to_thread.run_sync(self._store.read, look, limiter=self._limiter)
         return Reply(page_of(asked.query, items, total))
 
     async def create(self, asked: Asked) -> Reply:
@@ -265,12 +294,15 @@ def _look(view: View, name: str) -> tuple[Repository, Usage] | None:
     return None if record is None else (record, view.usage(record.id))
 
 
-def _page(view: View, principal: Principal, paging: Paging) -> tuple[list[RepositoryShown], int]:
+def _page(
+    view: View, principal: Principal, listing: RepositoryListing
+) -> tuple[list[RepositoryListed], int]:
     """A page, and how many there are: an administrator's are counted, others' looked at."""
-    rows = iter_visible(view, principal)
-    page = islice(rows, paging.start, paging.start + paging.size)
-    items = [shown(name, record) for name, record in page]
-    if principal.is_administrator:
+    rows = listing.rows(view, principal)
+    page = islice(rows, listing.start, listing.start + listing.size)
+    items = [listed(name, record, view.usage(record.id)) for name, record in page]
+    if principal.is_administrator and listing.is_all:
         return items, view.entries("repository") - sum(1 for _ in iter_leaving(view))
-    before = paging.start + len(items) if items else sum(1 for _ in iter_visible(view, principal))
+    skipped = listing.rows(view, principal)
+    before = listing.start + len(items) if items else sum(1 for _ in skipped)
     return items, before + sum(1 for _ in rows)

@@ -118,7 +118,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class RepositoryShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository, as lists show it; `quota_bytes` is 0 without a limit."""
+    """A repository's settings; `quota_bytes` is 0 without a limit."""
 
     storage: str
     name: str
@@ -131,12 +131,17 @@ class RepositoryShown(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
-class RepositoryWhole(RepositoryShown, frozen=True, kw_only=True):
-    """A repository and what it holds; `size` in bytes, each digest counted once."""
+class RepositoryListed(RepositoryShown, frozen=True, kw_only=True):
+    """A repository and how much it holds; `size` in bytes, each digest counted once."""
 
     size: int
     images: int
     manifests: int
+
+
+class RepositoryWhole(RepositoryListed, frozen=True, kw_only=True):
+    """A repository by itself."""
+
     health: HealthShown | None = None  # of a proxy
 
 
@@ -146,25 +151,28 @@ class RepositoryPage(msgspec.Struct, frozen=True):
     page: int
     per_page: int
     total: int
-    items: list[RepositoryShown]
+    items: list[RepositoryListed]
 
 
 def shown(name: str, record: Repository) -> RepositoryShown:
-    """A repository for a list."""
+    """A repository's settings."""
     return RepositoryShown(**_described(name, record))
+
+
+def listed(name: str, record: Repository, usage: Usage) -> RepositoryListed:
+    """A repository for a list."""
+    return RepositoryListed(**_described(name, record), **_used(usage))
 
 
 def whole(
     name: str, record: Repository, usage: Usage, health: HealthShown | None
 ) -> RepositoryWhole:
     """A repository by itself."""
-    return RepositoryWhole(
-        **_described(name, record),
-        size=usage.linked,
-        images=usage.images,
-        manifests=usage.manifests,
-        health=health,
-    )
+    return RepositoryWhole(**_described(name, record), **_used(usage), health=health)
+
+
+def _used(usage: Usage) -> dict[str, Any]:
+    return {"size": usage.linked, "images": usage.images, "manifests": usage.manifests}
 
 
 def _described(name: str, record: Repository) -> dict[str, Any]:

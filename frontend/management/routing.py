@@ -6,7 +6,7 @@ query and its body become values of the route's types, and the handler gets them
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -15,7 +15,6 @@ from quart import Quart, Response, request
 from frontend.domain.faults import RequestInvalid
 from frontend.domain.message import Client, Principal
 from frontend.domain.rights import Action
-from frontend.management.problems import problem_response
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -100,6 +99,26 @@ class Reply:
 Handler = Callable[[Asked], Awaitable[Reply | Response]]
 
 
+class Entrance(Protocol):
+    """What the door lets somebody into: a call of the API, or a page."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the table of URLs."""
+
+    @property
+    def access(self) -> Access:
+        """Who may."""
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes."""
+
+    @property
+    def is_page(self) -> bool:
+        """For browsers: a form proves by a field of its own what a call proves by a header."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One call. `answer` is the type of its JSON; None: it has no body."""
@@ -126,13 +145,18 @@ class Route:
         """Its name in the table of URLs."""
         return f"{self.method} {self.path}"
 
+    @property
+    def is_page(self) -> bool:
+        """It is none."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A caller, as the door let him in, and the route that he may take."""
+    """A caller, as the door let him in, and where to."""
 
     principal: Principal
-    route: Route
+    route: Entrance
     headers: Mapping[str, str]
     client: Client
 
@@ -165,20 +189,12 @@ def register(app: Quart, routes: Sequence[Route]) -> None:
     """Add `routes` to `app`; the door has admitted whoever comes through them."""
     for route in routes:
         app.add_url_rule(route.path, route.name, _view(route), methods=[route.method])
-    app.register_error_handler(Exception, _problem)
-
-
-def _problem(error: Exception) -> Response:
-    """What a handler raised, as Quart wants it answered."""
-    who: Admitted = request.scope["state"][ADMITTED]
-    made = problem_response(error, who.client.realm)
-    content = b"".join(part for part in made.body if isinstance(part, bytes))
-    return Response(content, int(made.status), headers=dict(made.headers))
 
 
 def _view(route: Route) -> Callable[..., Awaitable[Response]]:
     async def view(**place: str) -> Response:
-        query = None if route.query is None else _query(route.query)
+        said = {name: values[-1] for name, values in request.args.lists()}
+        query = None if route.query is None else read_query(route.query, said)
         body = None if route.body is None else await _body(route)
         who: Admitted = request.scope["state"][ADMITTED]
         gone: Callable[[], Awaitable[None]] = request.scope["state"][GONE]
@@ -189,13 +205,12 @@ def _view(route: Route) -> Callable[..., Awaitable[Response]]:
     return view
 
 
-def _query(kind: type[S]) -> S:
-    """The query as a `kind`; of a parameter that came twice the last counts.
+def read_query(kind: type[S], said: Mapping[str, Any]) -> S:
+    """The parameters `said` as a `kind`.
 
     Raises:
         RequestInvalid: a parameter is unknown, or not as expected.
     """
-    said = {name: values[-1] for name, values in request.args.lists()}
     known = {each.encode_name for each in msgspec.structs.fields(kind)}
     for name in said:
         if name not in known:

@@ -37,7 +37,7 @@ ROWS = {
     "POST /api/v1/storages": ADMIN,
     "GET /api/v1/storages/<storage>": ADMIN,
     "DELETE /api/v1/storages/<storage>": ADMIN,
-    "GET /api/v1/repositories": ACCOUNT,
+    "GET /api/v1/repositories": VISITOR,
     "POST /api/v1/repositories": ADMIN,
     "GET /api/v1/search": VISITOR,
     f"GET {R}": SEE,

@@ -1,0 +1,15 @@
+"""All pages, of every room that has some."""
+
+from frontend.registry.call import Registry
+from frontend.web.account import AccountPages
+from frontend.web.home import HomePages
+from frontend.web.page import Page
+from frontend.web.signing import SigningPages
+
+ROOMS = (HomePages, SigningPages, AccountPages)
+
+
+def web_pages(registry: Registry) -> tuple[Page, ...]:
+    """All pages. A room gets what it needs of the registry's settings, and never its store."""
+    del registry
+    return tuple(page for room in ROOMS for page in room().pages())

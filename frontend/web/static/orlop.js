@@ -1,0 +1,95 @@
+// What scripts add to pages that work without them: `/` goes to the search, buttons copy, lists
+// are filtered as one types, and forms ask before they destroy.
+"use strict";
+
+const WAIT_MS = 180; // after a key, before the list is asked for
+
+function say(text) {
+  document.getElementById("live").textContent = text;
+}
+
+function isTyping(target) {
+  return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping(event.target)) return;
+  event.preventDefault();
+  const field = document.querySelector("[data-slash]");
+  field.focus();
+  field.select();
+});
+
+// --- copying ---
+
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea"); // plain HTTP has no clipboard
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+function prepare(root) {
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = button.dataset.copy || button.previousElementSibling.textContent;
+  const label = button.textContent;
+  await copy(text);
+  say("Copied");
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = label), 1500);
+});
+
+document.addEventListener("submit", (event) => {
+  const asked = event.target.dataset.confirm;
+  if (asked && !window.confirm(asked)) event.preventDefault();
+});
+
+// --- lists that follow what is typed: <form data-live="id of the list"> ---
+
+async function follow(form, state) {
+  const url = new URL(form.action);
+  url.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+  state.abort?.abort();
+  state.abort = new AbortController();
+  const region = document.getElementById(form.dataset.live);
+  region.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(url, { signal: state.abort.signal, headers: { Accept: "text/html" } });
+    if (answer.redirected) return location.assign(url);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page.getElementById(form.dataset.live);
+    if (!found) return form.submit();
+    region.replaceChildren(...found.childNodes);
+    prepare(region);
+    history.replaceState(null, "", url);
+    say(region.querySelector("[data-say]")?.textContent ?? "The list was updated");
+  } catch (error) {
+    if (error.name !== "AbortError") form.submit();
+  } finally {
+    region.removeAttribute("aria-busy");
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-live]")) {
+  const state = {};
+  form.addEventListener("input", () => {
+    clearTimeout(state.timer);
+    state.timer = setTimeout(() => follow(form, state), WAIT_MS);
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(state.timer);
+    follow(form, state);
+  });
+}
+
+prepare(document);
