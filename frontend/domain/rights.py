@@ -120,8 +120,8 @@ def require_catalog(principal: Principal) -> None:
         raise Unauthorized(scope=CATALOG, error="insufficient_scope")
 
 
-def scope_of(name: ImageName, action: Action) -> str:
-    """The scope to ask for: to push, clients need to pull too."""
+def scope_of(name: ImageName | str, action: Action) -> str:
+    """The scope to ask for, of a name of the grammar: to push, clients need to pull too."""
     return f"repository:{name}:{'pull,push' if action == 'push' else action}"
 
 

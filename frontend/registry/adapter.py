@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any, Final
 
 from frontend.domain import routes
+from frontend.domain.faults import NameUnknown, Unauthorized
 from frontend.domain.message import ANONYMOUS, SOCKET, Principal, Request, Response
 from frontend.domain.rights import CATALOG, scope_of
 from frontend.errors import API_VERSION, KNOWN_ERRORS, error_response
 from frontend.registry import manifests, uploads
 from frontend.registry.cached import Uncached
 from frontend.registry.call import Call, Registry
-from frontend.registry.mirrors import Mirrored, find_mirrored, is_mirrored
+from frontend.registry.mirrors import Mirrored, as_asked, find_mirrored, is_mirrored
 from frontend.registry.replies import json_response
 from frontend.registry.respond import answer, is_read
 from frontend.registry.site import Site
@@ -91,11 +92,14 @@ class Exchange:
             return error_response(known, method=self.method, realm=self.client.realm)
 
     async def _handle(self, body: Body) -> Response:
-        route = self._match()
+        route = self._match(ANONYMOUS)
         principal = await self._authenticate(route)
         self.user = principal.name
+        if self.mirrored.sought and not principal.is_anonymous:
+            route = self._match(principal)
         if isinstance(route, Exception):
-            raise route
+            raise self._refusal(route, principal)
+        principal = as_asked(principal, self.mirrored, getattr(route, "name", None))
         routes.require_method(route, self.method)
         request = Request(
             self.method,
@@ -133,15 +137,21 @@ class Exchange:
             counting.hit(response.cached, sum(map(len, response.body)))
         return response
 
-    def _match(self) -> routes.Route | Exception:
+    def _match(self, principal: Principal) -> routes.Route | Exception:
         """The route, or why there is none: said only after the credentials were checked."""
         try:
             if is_mirrored(self.path, self.query):
-                look = partial(find_mirrored, self.path, self.query)
+                look = partial(find_mirrored, self.path, self.query, principal)
                 self.mirrored = self.registry.store.read(look)
             return routes.Base() if self.mirrored.is_base else routes.match(self.mirrored.path)
         except KNOWN_ERRORS as error:
             return error
+
+    def _refusal(self, route: Exception, principal: Principal) -> Exception:
+        """Why there is no route. Of a namespace, signing in may find one that is private."""
+        if isinstance(route, NameUnknown) and self.mirrored.sought and principal.is_anonymous:
+            return Unauthorized(scope=wanted_scope(route, self.method))
+        return route
 
     async def _authenticate(self, route: routes.Route | Exception) -> Principal:
         if isinstance(route, routes.Token):
@@ -156,8 +166,10 @@ def wanted_scope(route: routes.Route | Exception, method: str) -> str:
     """The scope a client should ask a token for to do this."""
     if isinstance(route, routes.Catalog):
         return CATALOG
-    name: ImageName | None = getattr(route, "name", None)
-    if isinstance(route, Exception) or name is None:
+    if isinstance(route, Exception) and not isinstance(route, NameUnknown):
+        return ""
+    name: ImageName | str | None = getattr(route, "name", None)
+    if name is None:
         return ""
     if isinstance(route, _PUSHES) or method in ("PUT", "PATCH", "POST"):
         return scope_of(name, "push")

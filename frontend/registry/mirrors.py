@@ -4,19 +4,22 @@
                                             upstream is docker.io; never an address to ask
     /mirror/local/hub/v2/library/nginx/…    dockerd's registry-mirrors: the repository local/hub
 
-Both are the same as `/v2/local/hub/library/nginx/…`, rights included. The rows by which a namespace
-is found, `mirror:` · host · 0 · storage/name in the table `setting`, are written in the commit that
-gives a repository its upstream. Source: distribution-spec, "Registry Proxying".
+Both are the same as `/v2/local/hub/library/nginx/…`, rights included: a namespace leads to what the
+caller may pull, and says nothing of other repositories. The rows by which one is found, `mirror:` ·
+host · 0 · storage/name in the table `setting`, are written in the commit that gives a repository
+its upstream. Source: distribution-spec, "Registry Proxying".
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cas.verbs import View
+from frontend.access.standing import may
+from frontend.domain.message import ANONYMOUS, Principal
 from frontend.domain.paging import first, parse_query
 from frontend.domain.upstream import Upstream
-from index.changes import PutRecord
+from index.changes import ImageName, PutRecord
 from index.records import Source
 
 TABLE: Final = "setting"
@@ -27,12 +30,15 @@ _HUB: Final = "docker.io"
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """What a path means: another, and the namespace that was named, if one was."""
+    """What a path means: another, and the namespace that was named, if one was.
+
+    `sought` is a namespace that leads nowhere, for this caller.
+    """
 
     path: str
     repository: str = ""
     namespace: str = ""
-
+    sought: str = ""
     is_open: bool = False  # a public repository's base: its clients cannot say who they are
 
     @property
@@ -46,7 +52,7 @@ def is_mirrored(path: str, query: str) -> bool:
     return path.startswith("/mirror/") or "ns=" in query
 
 
-def find_mirrored(path: str, query: str, view: View) -> Mirrored:
+def find_mirrored(path: str, query: str, principal: Principal, view: View) -> Mirrored:
     """What a request of such a client means; the same path, if nothing."""
     match = _PATH.fullmatch(path)
     if match is not None:
@@ -54,16 +60,20 @@ def find_mirrored(path: str, query: str, view: View) -> Mirrored:
         is_open = record is not None and record.visibility == "public"
         return Mirrored(f"/v2/{match[1]}{match[2] or '/'}", match[1], is_open=is_open)
     namespace = (first(parse_query(query), "ns") or "").lower()
-    repository = find_repository(view, namespace) if path.startswith("/v2/") else None
-    if repository is None or path in ("/v2/", "/v2/token", "/v2/_catalog"):
+    is_fixed = path in ("/v2/", "/v2/token", "/v2/_catalog") or not path.startswith("/v2/")
+    if is_fixed or _HOST.fullmatch(namespace) is None:
         return Mirrored(path)
+    repository = find_repository(view, namespace, principal)
+    if repository is None:
+        return Mirrored(path, sought=namespace)
     return Mirrored(f"/v2/{repository}/{path.removeprefix('/v2/')}", repository, namespace)
 
 
-def find_repository(view: View, namespace: str) -> str | None:
-    """The proxy repository of a namespace: the first public one by name, or the first."""
-    if _HOST.fullmatch(namespace) is None:
-        return None
+def find_repository(view: View, namespace: str, principal: Principal = ANONYMOUS) -> str | None:
+    """The proxy repository of a namespace: the first public one by name, or the first he may pull.
+
+    `namespace` is one that there may be.
+    """
     found: str | None = None
     prefix = _prefix(namespace)
     for key, _ in view.iter_records(TABLE, prefix):
@@ -71,8 +81,18 @@ def find_repository(view: View, namespace: str) -> str | None:
         record = view.repository(name)
         if record is not None and record.visibility == "public":
             return name
-        found = found or (None if record is None else name)
+        if found is None and may(view, principal, "pull", name, record):
+            found = name
     return found
+
+
+def as_asked(principal: Principal, mirrored: Mirrored, name: ImageName | None) -> Principal:
+    """The principal, whose short-lived token may be for the image by the name its client knows."""
+    if principal.grants is None or not mirrored.repository or name is None:
+        return principal
+    own = principal.grants.get(str(name), frozenset())
+    asked = principal.grants.get(name.path, frozenset())
+    return replace(principal, grants={**principal.grants, str(name): own | asked})
 
 
 def put_mirror(repository: str, before: Source | None, after: Source | None) -> list[PutRecord]:

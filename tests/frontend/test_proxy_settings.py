@@ -4,8 +4,8 @@ import secrets
 
 import pytest
 
-from tests.frontend.live import PASSWORD
-from tests.frontend.people import detail, person
+from tests.frontend.live import PASSWORD, running
+from tests.frontend.people import basic_of, bearer, detail, person
 from tests.frontend.proxying import new_proxy, push
 
 
@@ -81,6 +81,58 @@ def test_mirrors_are_asked_as_their_clients_do(live, upstream):
     assert (hidden_base.status_code, missing_base.status_code) == (401, 401)
     assert hidden_base.content == missing_base.content
     assert unknown.status_code in (401, 404)
+
+
+def said(answer):
+    """All that an answer says, but for when."""
+    headers = sorted((k, v) for k, v in answer.headers.items() if k != "date")
+    return answer.status_code, headers, answer.text
+
+
+@pytest.mark.parametrize("image", ["one", "library/two", "a/b/three"])
+@pytest.mark.parametrize("who", ["nobody", "wrong", "stranger", "token"])
+def test_a_namespace_says_nothing_of_a_private_repository(live, upstream, image, who):
+    hidden = new_proxy(live, upstream, url=f"http://h{secrets.token_hex(4)}.test/x")
+    shown = live.client.get(f"/api/v1/repositories/{hidden}").json()["upstream"]["url"]
+    namespace = shown.split("/")[2]
+    somebody = person(live)
+    headers = {
+        "nobody": {},
+        "wrong": {"Authorization": basic_of("x", "wrong")},
+        "stranger": {"Authorization": somebody.basic},
+        "token": bearer(somebody.registry_token(f"repository:{image}:pull")),
+    }[who]
+
+    answers = [
+        live.stranger.get(f"/v2/{image}/manifests/t", params={"ns": ns}, headers=headers)
+        for ns in (namespace, "unknown.test")
+    ]
+
+    assert said(answers[0]) == said(answers[1])
+    assert answers[0].status_code == (401 if who in ("nobody", "wrong") else 404)
+    if answers[0].status_code == 401:
+        scope = f'scope="repository:{image}:pull"'
+        assert scope in answers[0].headers["WWW-Authenticate"]
+
+
+def test_a_namespace_leads_to_the_private_repository_that_one_may_pull(upstream, tmp_path):
+    name, namespace = secrets.token_hex(4), upstream.url.partition("://")[2]
+    digest = push(upstream, name, "t")
+    asked = {"url": f"/v2/{name}/manifests/t", "params": {"ns": namespace}}
+    with running(tmp_path / "data") as own:
+        repository = max(new_proxy(own, upstream) for _ in range(2))
+        reader = person(own)
+        reader.grant(repository, "reader")
+        challenge = own.stranger.get(**asked).headers["WWW-Authenticate"]
+        scope = challenge.partition('scope="')[2].partition('"')[0]
+        for headers in ({"Authorization": reader.basic}, bearer(reader.registry_token(scope))):
+            for where in (asked, {"url": f"/mirror/{repository}/v2/{name}/manifests/t"}):
+                answer = own.stranger.get(**where, headers=headers)
+
+                assert answer.headers["Docker-Content-Digest"] == digest
+        other = bearer(reader.registry_token("repository:other:pull"))
+
+        assert own.stranger.get(**asked, headers=other).status_code == 401
 
 
 def test_clients_credentials_stay_here(live, upstream):
