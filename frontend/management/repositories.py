@@ -228,6 +228,8 @@ class Repositories:
                 await commit(self._registry, asked, deed, changes, [current])
             except ExpectationsFailed:
                 continue
+            if changed.source is not None:
+                self._registry.proxy.changed(name)
             return self._shown(asked)
         raise Conflict(f"others change repository {name} all the time: try again")
 

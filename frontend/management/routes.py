@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from cas.stats import RepositoryStats
+from frontend.figures.layout import Counts
 from frontend.management.described import Described
 from frontend.management.grants import Grants
 from frontend.management.journal import Journal
@@ -34,7 +35,11 @@ class Healthy(msgspec.Struct, frozen=True):
 
 
 class StatsShown(msgspec.Struct, frozen=True):
-    """What is stored, and what that saves; sizes in bytes, each distinct digest once."""
+    """What is stored, and what that saves; sizes in bytes, each distinct digest once.
+
+    Proxy repositories together have answered `cache_hits` reads with what was here, of
+    `cache_bytes_served` bytes, and fetched `cache_bytes_fetched`.
+    """
 
     logical: int
     stored: int
@@ -46,6 +51,10 @@ class StatsShown(msgspec.Struct, frozen=True):
     uploads: int
     repositories: Sequence[RepositoryStats]
     dedup_ratio: float
+    cache_hits: int
+    cache_misses: int
+    cache_bytes_served: int
+    cache_bytes_fetched: int
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,4 +141,14 @@ class Server:
     async def show_stats(self, _: Asked) -> Reply:
         """Count what is stored."""
         found = await self._registry.stats()
-        return Reply(msgspec.to_builtins(found) | {"dedup_ratio": found.dedup_ratio})
+        total = Counts()
+        for each in self._registry.figures.proxied().values():
+            total.add(each.counts)
+        cached = {
+            "cache_hits": total.hits,
+            "cache_misses": total.misses,
+            "cache_bytes_served": total.bytes_served,
+            "cache_bytes_fetched": total.bytes_fetched,
+        }
+        ratio = {"dedup_ratio": found.dedup_ratio}
+        return Reply(msgspec.to_builtins(found) | ratio | cached)

@@ -40,7 +40,7 @@ class Eviction:
         self._store = store
         self._flush = flush
         self._nursery: trio.Nursery | None = None
-        self._fresh: dict[str, Key] = {}  # what was fetched last
+        self._fresh: dict[str, Key | None] = {}  # what was fetched last
         self._running: set[str] = set()
         self._told: dict[Key, None] = {}
 
@@ -55,23 +55,28 @@ class Eviction:
         if self._store.read(partial(_over, repository=name.repository)) is None:
             return
         image = self._store.read(lambda view: view.image(name))
-        if image is None:
+        if image is not None:
+            self.begin(name.repository, (image.id, digest.key))
+
+    def begin(self, repository: str, fresh: Key | None = None) -> None:
+        """Make room in a repository, if it holds more than it is to; the image of `fresh` stays."""
+        if self._nursery is None:
             return
-        self._fresh[name.repository] = (image.id, digest.key)
-        if name.repository not in self._running:
-            self._running.add(name.repository)
-            self._nursery.start_soon(self._run, name.repository)
+        self._fresh[repository] = fresh
+        if repository not in self._running:
+            self._running.add(repository)
+            self._nursery.start_soon(self._run, repository)
 
     async def _run(self, repository: str) -> None:
         try:
-            while (fresh := self._fresh.pop(repository, None)) is not None:
-                await self._make_room(repository, fresh)
+            while repository in self._fresh:
+                await self._make_room(repository, self._fresh.pop(repository))
         except (CasError, IndexFault) as error:
             _log.info("%s is larger than it is to be: %s", repository, error)
         finally:
             self._running.discard(repository)
 
-    async def _make_room(self, repository: str, fresh: Key) -> None:
+    async def _make_room(self, repository: str, fresh: Key | None) -> None:
         """Take images away until the rest fits, or nothing else than the fresh one is left.
 
         Raises:
@@ -85,9 +90,12 @@ class Eviction:
             is_going = True
             while is_going and self._store.read(partial(_over, repository=repository)) is not None:
                 roots = await self._oldest(record.id)
-                fresh = self._fresh.get(repository, fresh)
+                fresh = self._fresh.get(repository) or fresh or (roots[-1][1:] if roots else None)
+                if fresh is None:
+                    return
                 is_going = await self._take(repository, roots, fresh)
-        self._tell(repository, fresh)
+        if fresh is not None:
+            self._tell(repository, fresh)
 
     async def _oldest(self, repository: int) -> list[Idle]:
         """The roots that were wanted longest ago, the longest first."""

@@ -55,6 +55,10 @@ class Proxy:
             with trio.CancelScope(shield=True):
                 await self.sources.aclose()
 
+    def changed(self, repository: str) -> None:
+        """The settings of a proxy repository were changed: it may be to hold less."""
+        self.eviction.begin(repository)
+
     async def answer(self, uncached: Uncached, request: Request, site: Site) -> Response:
         """Answer a read of somebody who may pull.
 

@@ -71,6 +71,9 @@ class Fetching(Protocol):
             FrontendFault, CasError, IndexFault
         """
 
+    def changed(self, repository: str) -> None:
+        """The settings of a proxy repository were changed."""
+
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Do what must go on when the client who asked has left; until cancelled."""
 

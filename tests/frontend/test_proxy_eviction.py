@@ -59,6 +59,12 @@ class Cache:
     def size(self) -> int:
         return self.look(lambda view, _: view.usage(view.repository(self.name).id).linked)
 
+    def limit(self, most: int) -> None:
+        self.most = most
+        path, body = f"/api/v1/repositories/{self.name}", {"upstream": {"max_bytes": most}}
+        assert self.live.client.patch(path, json=body).status_code == 200
+        self.settle()
+
     def settle(self) -> None:
         """Wait until all that was fetched is kept, and room was made for it."""
         proxy = self.live.registry.proxy
@@ -144,6 +150,19 @@ def test_an_image_that_alone_is_too_large_is_served_and_kept_and_told_once(cache
     assert cache.has(large)
     told = [record for record in caplog.records if "alone is larger" in record.getMessage()]
     assert len(told) == 1
+
+
+def test_a_smaller_limit_holds_at_once(cache):
+    for number in range(3):
+        cache.pull(f"t{number}", cache.push(f"t{number}")[1])
+        digest = cache.look(lambda view, image, tag=f"t{number}": view.tag(image.id, tag).digest)
+        cache.age(str(Digest(digest)), (1 << 32) + number)
+
+    cache.limit(SIZE + 10 * KIB)
+
+    assert cache.tags() == ["t2"]
+    cache.limit(KIB)
+    assert cache.tags() == ["t2"]  # alone, it stays
 
 
 def test_pulls_go_on_while_room_is_made(cache):

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.frontend.live import digest_of, running, wait_until
+from frontend.settings import Http, Limits, Settings, Storage
+from tests.frontend.live import codes, digest_of, running, wait_until
 from tests.frontend.people import person
 from tests.frontend.proxying import LAYER, new_proxy, push
 
@@ -36,6 +37,7 @@ def test_hits_misses_and_bytes_are_counted(live, upstream):
     layer = secrets.token_bytes(1 << 20)
     push(upstream, name, "v1", layer)
     fresh = health(live, repository)
+    before = live.client.get("/api/v1/stats").json()
 
     pull(live, repository, name, layer)
     cold = health(live, repository)
@@ -48,6 +50,9 @@ def test_hits_misses_and_bytes_are_counted(live, upstream):
     assert (warm["hits"], warm["misses"], warm["failures"]) == (2, 2, 0)
     assert warm["bytes_served"] == warm["bytes_fetched"] == cold["bytes_fetched"]
     assert warm["requests"] == cold["requests"] >= 2
+    after = live.client.get("/api/v1/stats").json()
+    assert after["cache_hits"] == before["cache_hits"] + 2
+    assert after["cache_bytes_served"] == before["cache_bytes_served"] + warm["bytes_served"]
 
 
 def test_a_hosted_repository_has_no_health(live):
@@ -84,6 +89,39 @@ def test_an_offline_repository_says_so(live, upstream):
     repository = new_proxy(live, upstream, offline=True)
 
     assert health(live, repository)["state"] == "offline"
+
+
+# --- 429 ---
+
+
+def test_a_limit_of_the_upstream_is_told_with_its_time_where_nothing_is_here(live, tmp_path):
+    limits = Limits(requests_per_second=0.01, burst=30)
+    settings = Settings(
+        http=Http(listen="127.0.0.1:0"), storage=Storage(data=str(tmp_path)), limits=limits
+    )
+    name = secrets.token_hex(4)
+    with running(tmp_path, settings) as limited:
+        repository = new_proxy(live, limited, visibility="public", tag_ttl_seconds=0)
+        push(limited, name, "v1")
+        pull(live, repository, name, b"{}")
+        while limited.client.get("/v2/").status_code == 200:
+            pass
+        path = f"/v2/{repository}/{name}"
+
+        stale = live.client.get(f"{path}/manifests/v1")
+        unknown = live.client.get(f"{path}/manifests/other")
+        blob = live.client.get(f"{path}/blobs/{digest_of(LAYER)}")
+        here = live.client.get(f"{path}/blobs/{digest_of(b'{}')}")
+
+    assert (stale.status_code, here.status_code) == (200, 200)
+    assert "stale" in stale.headers["Warning"]
+    assert "Retry-After" not in stale.headers
+    for each in (unknown, blob):
+        assert (each.status_code, codes(each)) == (429, ["TOOMANYREQUESTS"])
+        assert 1 <= int(each.headers["Retry-After"]) <= 101
+    shown = health(live, repository)
+    assert (shown["state"], shown["stale_served"]) == ("resting", 1)
+    assert 0 < shown["retry_in_seconds"] <= 101
 
 
 # --- /metrics ---
