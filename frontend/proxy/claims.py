@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from cas.errors import StorageFull, UploadOrphaned, UploadUnknown
+from cas.errors import CasError, StorageFull, UploadOrphaned, UploadUnknown
 from cas.verbs import Owner, Store, Upload
 
 END_SECONDS: Final = 5.0  # to give a claim back although the task was cancelled
@@ -30,8 +30,8 @@ async def claim(store: Store, name: str) -> AsyncIterator[bool]:
     try:
         yield is_first
     finally:
-        with trio.move_on_after(END_SECONDS, shield=True), suppress(UploadUnknown):
-            await upload.cancel()
+        with trio.move_on_after(END_SECONDS, shield=True), suppress(CasError):
+            await upload.cancel()  # or the daemon, which was told of it, is away: so is the claim
 
 
 async def _hold(store: Store, name: str) -> tuple[Upload, bool]:

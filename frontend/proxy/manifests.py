@@ -10,7 +10,6 @@ from typing import Final
 import trio
 
 from cas.digest import Digest
-from cas.errors import DaemonAway
 from cas.verbs import Store, View
 from frontend.domain.faults import (
     ImageUnknown,
@@ -27,6 +26,7 @@ from frontend.domain.manifests import (
 )
 from frontend.domain.message import Request, Response
 from frontend.domain.routes import Manifest
+from frontend.errors import KNOWN_ERRORS
 from frontend.proxy.claims import claim
 from frontend.proxy.eviction import Eviction
 from frontend.proxy.flights import Flights
@@ -67,6 +67,7 @@ ACCEPT: Final = (
 MISSING_SECONDS: Final = 30.0  # for which what the source has not is not asked for again
 FAILED_SECONDS: Final = 5.0  # and so after a failure: a pull asks several times a second
 PATIENCE_SECONDS: Final = 3.0  # for news of a tag that is here
+_OURS: Final = "this registry cannot keep what is new"
 _parsing = trio.CapacityLimiter(1)
 
 
@@ -87,7 +88,8 @@ class Manifests:
 
         Raises:
             ManifestUnknown: the source has no such thing.
-            UpstreamFault: it cannot be asked, and nothing is here.
+            UpstreamFault, CasError, IndexFault: it cannot be asked, or what it says not be kept,
+                and nothing is here.
         """
         key = (record.id, record.revision, route.name.path, str(route.reference))
         work = partial(self._refresh, key, route, record, site)
@@ -101,18 +103,18 @@ class Manifests:
                     return self._stale(request, route, site, UpstreamUnavailable(""))
         except UpstreamMissing:
             raise ManifestUnknown(route.name, str(route.reference)) from None
-        except (UpstreamFault, DaemonAway) as error:
+        except KNOWN_ERRORS as error:
             return self._stale(request, route, site, error)
         return self._store.read(partial(_kept, route, request, site))
 
-    def _stale(
-        self, request: Request, route: Manifest, site: Site, error: UpstreamFault | DaemonAway
-    ) -> Response:
+    def _stale(self, request: Request, route: Manifest, site: Site, error: Exception) -> Response:
+        """What is here, because of an error that is told to whoever can have nothing."""
         try:
             response = self._store.read(partial(_kept, route, request, site))
         except (ImageUnknown, ManifestUnknown):
             raise error from None
-        return with_warning(response, f"stale: {error}")
+        is_theirs = isinstance(error, UpstreamFault)
+        return with_warning(response, f"stale: {error if is_theirs else _OURS}")
 
     async def _refresh(
         self, key: tuple[object, ...], route: Manifest, record: Repository, site: Site
@@ -120,7 +122,7 @@ class Manifests:
         """Have the manifest here, and its tag fresh.
 
         Raises:
-            UpstreamFault, DaemonAway
+            UpstreamFault, CasError, IndexFault
         """
         seconds = min(MISSING_SECONDS, source_of(record).tag_ttl_seconds)
         try:

@@ -3,6 +3,7 @@
 import pytest
 
 from frontend.domain.manifests import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from index.errors import NoSpace
 from tests.frontend.live import digest_of
 from tests.frontend.sources import manifest_answer, saying
 from tests.frontend.world import index_bytes
@@ -127,3 +128,21 @@ def test_a_manifest_that_is_none_is_an_error(live, far, proxy, content):
     far.manifest(content, "t")
 
     assert live.stranger.get(f"/v2/{proxy}/app/manifests/t").status_code == 502
+
+
+def test_a_tag_that_is_here_is_answered_when_nothing_can_be_written(live, far, proxy, monkeypatch):
+    digest = far.image(layer(10))
+    path = f"/v2/{proxy}/app/manifests"
+    live.stranger.get(f"{path}/t")
+    far.image(layer(11))
+
+    async def full(changes, expectations=()):
+        raise NoSpace
+
+    monkeypatch.setattr(live.registry.store, "commit", full)
+    stale, other = live.stranger.get(f"{path}/t"), live.stranger.get(f"{path}/other")
+
+    assert stale.headers["Docker-Content-Digest"] == digest
+    assert stale.headers["Warning"] == '299 - "stale: this registry cannot keep what is new"'
+    assert other.status_code == 404
+    assert live.stranger.get(f"{path}/{digest}").status_code == 200

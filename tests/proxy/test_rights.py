@@ -1,12 +1,15 @@
 """Whose bytes a proxy repository gives away: what its own upstream confirmed."""
 
 import re
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.frontend.live import codes, digest_of, wait_until
+from tests.frontend.people import person, repository
+from tests.frontend.proxying import new_proxy
 from tests.frontend.sources import Gate, source
-from tests.proxy.pulling import layer, proxy_of, take, uploads
+from tests.proxy.pulling import is_kept, layer, proxy_of, take, uploads
 
 
 def test_a_cached_blob_is_unknown_to_a_proxy_whose_upstream_does_not_confirm_it(live, far, proxy):
@@ -99,3 +102,43 @@ def test_a_repository_that_is_deleted_while_a_blob_comes_keeps_nothing(live, far
     wait_until(lambda: uploads(live) == [])
     assert live.stranger.get(f"/v2/{proxy}/app/blobs/{digest}").status_code in (401, 404)
     assert threading.active_count() < 100
+
+
+def test_for_strangers_a_private_proxy_is_like_none_and_asks_nothing(live, far):
+    content = layer()
+    digest = far.image(content)
+    proxy = new_proxy(live, far, url=far.url, username="", password="")
+    for path in ("manifests/t", f"blobs/{digest_of(content)}"):
+        assert live.client.get(f"/v2/{proxy}/app/{path}").status_code == 200
+    wait_until(lambda: is_kept(live, content))
+    somebody, before = person(live), len(far.requests)
+    none = f"local/p{secrets.token_hex(4)}"
+    asked = ("manifests/t", f"manifests/{digest}", f"blobs/{digest_of(content)}", "tags/list",
+             f"referrers/{digest}", f"blobs/{digest_of(layer(10))}", "manifests/u")  # fmt: skip
+
+    for path in asked:
+        for method in ("GET", "HEAD"):
+            for ask in (live.stranger.request, somebody.ask):
+                cached, missing = (ask(method, f"/v2/{name}/app/{path}") for name in (proxy, none))
+                assert cached.status_code == missing.status_code in (401, 404)
+                assert cached.text.replace(proxy, none) == missing.text
+                assert set(cached.headers) == set(missing.headers)
+
+    assert len(far.requests) == before
+
+
+def test_a_private_proxys_blob_is_mounted_by_nobody_who_may_not_pull_it(live, far):
+    content = layer()
+    digest = far.blob(content)
+    proxy = new_proxy(live, far, url=far.url, username="", password="")
+    assert live.client.get(f"/v2/{proxy}/app/blobs/{digest}").content == content
+    wait_until(lambda: is_kept(live, content))
+    somebody, own = person(live), repository(live)
+    somebody.grant(own, "writer")
+
+    tried = somebody.ask(
+        "POST", f"/v2/{own}/app/blobs/uploads/", params={"mount": digest, "from": f"{proxy}/app"}
+    )
+
+    assert tried.status_code == 202
+    assert somebody.ask("DELETE", tried.headers["Location"]).status_code == 204
