@@ -1,10 +1,12 @@
 """The journal: who did what, in the order of commits, and for each repository by itself.
 
     u8 0 · u64 sequence          map: the entry; no sequence is used twice
-    u8 1 · R · u64 number        u64 sequence: the entries about a repository, from 1
+    u8 1 · R · u64 number        u64 sequence: the entries about a repository
 
 A repository's entries have numbers of their own, so that they tell nothing of how many others there
-are. A note takes a few of the oldest entries away: so the journal is bounded, and nothing scans it.
+are: the milliseconds of their time, or one more than the entry before. So they rise also after all
+before have gone, and who follows misses none. A note takes a few of the oldest
+entries away: so the journal is bounded, and nothing scans it.
 """
 
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ def note(transaction: Transaction, change: Note) -> None:
     entry = change.entry
     record = transaction.repository(change.repository) if change.repository else None
     if record is not None:
-        number = _newest(transaction, _of(record.id)) + 1
+        number = max(_newest(transaction, _of(record.id)) + 1, entry.at)
         entry = msgspec.structs.replace(entry, repository=record.id, number=number)
         transaction.put("journal", place_key(record.id, number), keys.u64(sequence))
     transaction.put("journal", entry_key(sequence), entry.encode())

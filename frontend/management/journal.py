@@ -42,7 +42,7 @@ class JournalQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryShown(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that somebody did. `number` counts all entries, or those of the repository."""
+    """One thing that somebody did. `number` rises, among all entries or among the repository's."""
 
     number: int
     time: str

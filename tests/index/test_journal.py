@@ -61,18 +61,32 @@ def test_a_repository_has_its_own_numbers_that_tell_nothing_of_others(index):
         index.read(lambda view, name=name: view.repository(name).id)
         for name in ("local/images", "local/more")
     )
-    assert listed(index, images) == [(2, "3"), (1, "0")]
-    assert listed(index, more) == [(2, "4"), (1, "1")]
-    assert listed(index, more, after=1) == [(2, "4")]
-    assert listed(index, more, before=2) == [(1, "1")]
+    assert listed(index, images) == [(1001, "3"), (1000, "0")]
+    assert listed(index, more) == [(1001, "4"), (1000, "1")]
+    assert listed(index, more, after=1000) == [(1001, "4")]
+    assert listed(index, more, before=1001) == [(1000, "1")]
     assert listed(index, 999) == []
+
+
+def test_who_follows_a_repository_misses_nothing_when_its_entries_have_all_gone(index):
+    number = index.read(lambda view: view.repository("local/images").id)
+    for at in (1000, 1000, 1001):
+        commit(index, [note(0, "local/images", at=at)])
+    seen = listed(index, number)[0][0]
+    for each in range(10):
+        commit(index, [note(each, at=1002, rows=5)])
+    assert listed(index, number) == []
+
+    commit(index, [note(7, "local/images", at=1003, rows=5)])
+
+    assert [target for _, target in listed(index, number, after=seen)] == ["7"]
 
 
 def test_a_repository_created_in_the_same_commit_is_told_of(index):
     commit(index, [PutRepository("local/new", Repository()), note(1, "local/new")])
 
     number = index.read(lambda view: view.repository("local/new").id)
-    assert listed(index, number) == [(1, "1")]
+    assert listed(index, number) == [(1000, "1")]
 
 
 def test_of_a_repository_that_is_not_there_administrators_are_told(index):
@@ -166,7 +180,7 @@ def test_a_page_costs_the_page(index):
         commit(index, [note(number, "local/images")])
 
     def steps(view):
-        found = iter_entries(view, 1, before=50)
+        found = iter_entries(view, 1, before=1050)
         assert len([next(found) for _ in range(10)]) == 10
         return view.steps
 
