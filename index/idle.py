@@ -2,7 +2,7 @@
 
 A root is a manifest that no other one of its image needs: a tag's, or one without a tag. Its time
 is the latest of its own and its child manifests' pulls; of what was never pulled, of the push. What
-nothing refers to is a root too.
+nothing refers to is a root too, and older than all others: its manifest has gone before it.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def list_idle(view: View, repository: int, after: bytes | None, rows: int) -> Pa
         image, digest = key[: keys.IMAGE_SIZE], key[keys.IMAGE_SIZE :]
         link = Link.decode(value)
         if link.references == 0:
-            found.append(Idle(link.since, image, digest))
+            found.append(Idle(0, image, digest))
             continue
         record = view.manifest(image, digest)
         if record is not None and next(view.iter_parents(image, digest), None) is None:
@@ -69,6 +69,17 @@ def root_of(view: View, image: bytes, digest: bytes) -> Idle:
         Idle(0 if row is None else _wanted_at(view, image, each, row), image, each)
         for each, row in rows
     )
+
+
+def wanted_at(view: View, root: Idle) -> int:
+    """When a root was wanted last, as it is now; -1: it is none any more."""
+    link = view.link(root.image, root.digest)
+    record = view.manifest(root.image, root.digest)
+    if link is None or next(view.iter_parents(root.image, root.digest), None) is not None:
+        return -1
+    if record is None:
+        return 0 if link.references == 0 else -1
+    return _wanted_at(view, root.image, root.digest, record)
 
 
 def children_of(view: View, image: bytes, digest: bytes) -> list[bytes]:

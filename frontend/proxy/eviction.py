@@ -8,6 +8,7 @@ pulls by other processes are known within a minute.
 
 import heapq
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -21,12 +22,13 @@ from frontend.proxy.claims import claim
 from index.changes import ImageName
 from index.errors import ExpectationsFailed, IndexFault, TargetMissing
 from index.expectations import RepositoryRevision
-from index.idle import Idle, children_of, list_idle, removal, root_of
+from index.idle import Idle, children_of, list_idle, removal, root_of, wanted_at
 from index.records import Repository
 
 ROWS: Final = 5000  # links that are looked at on one snapshot: some 20 ms
 OLDEST: Final = 1000  # roots of one look over a repository
 _KEPT: Final = 1000  # images that were told to be too large
+_REPOSITORIES: Final = 64  # whose oldest roots are remembered, of some 200 bytes each
 
 _log = logging.getLogger("orlop.proxy")
 Key = tuple[bytes, bytes]  # image, digest
@@ -41,6 +43,7 @@ class Eviction:
         self._flush = flush
         self._nursery: trio.Nursery | None = None
         self._fresh: dict[str, Key | None] = {}  # what was fetched last
+        self._oldest: dict[int, deque[Idle]] = {}  # what goes next, by the repository's id
         self._running: set[str] = set()
         self._told: dict[Key, None] = {}
 
@@ -87,38 +90,52 @@ class Eviction:
             return
         async with claim(self._store, f"room {record.id}"):
             await self._flush()
+            if fresh is None:
+                fresh = await self._look(record.id)
             is_going = True
-            while is_going and self._store.read(partial(_over, repository=repository)) is not None:
-                roots = await self._oldest(record.id)
-                fresh = self._fresh.get(repository) or fresh or (roots[-1][1:] if roots else None)
-                if fresh is None:
-                    return
-                is_going = await self._take(repository, roots, fresh)
+            while fresh is not None and self._store.read(partial(_over, repository=repository)):
+                if not self._oldest.get(record.id):
+                    if not is_going:
+                        break
+                    await self._look(record.id)
+                    is_going = False
+                fresh = self._fresh.get(repository) or fresh
+                is_going |= await self._take(repository, record.id, fresh)
         if fresh is not None:
             self._tell(repository, fresh)
 
-    async def _oldest(self, repository: int) -> list[Idle]:
-        """The roots that were wanted longest ago, the longest first."""
+    async def _look(self, repository: int) -> Key | None:
+        """Find the roots that were wanted longest ago; returns the one that was wanted last."""
         found: list[Idle] = []
+        newest: Idle | None = None
         after: bytes | None = None
-        while True:
+        is_over = False
+        while not is_over:
             look = partial(list_idle, repository=repository, after=after, rows=ROWS)
             page = await trio.to_thread.run_sync(self._store.read, look)
             found = heapq.nsmallest(OLDEST, [*found, *page.roots])
+            newest = max([*page.roots, *([] if newest is None else [newest])], default=None)
             after = page.last
-            if after is None:
-                return found
+            is_over = after is None
+        # What is fetched or pulled from now on is newer: these stay the oldest until they are gone.
+        self._oldest[repository] = deque(found)
+        while len(self._oldest) > _REPOSITORIES:
+            self._oldest.pop(next(iter(self._oldest)))
+        return None if newest is None else newest[1:]
 
-    async def _take(self, repository: str, roots: list[Idle], fresh: Key) -> bool:
-        """Take the first of `roots` away until the rest fits; whether any went."""
+    async def _take(self, repository: str, number: int, fresh: Key) -> bool:
+        """Take the oldest away until the rest fits; whether any went."""
+        roots = self._oldest.get(number, deque())
         image, digest = fresh
         kept = self._store.read(partial(root_of, image=image, digest=digest))
         has_gone = False
-        for root in roots:
+        while roots:
             record = self._store.read(partial(_over, repository=repository))
             if record is None:
                 break
-            if root[1:] != kept[1:]:
+            root = roots.popleft()
+            is_pulled = self._store.read(partial(wanted_at, root=root)) != root.at
+            if root[1:] != kept[1:] and not is_pulled:
                 has_gone |= await self._remove(repository, record, root)
         return has_gone
 

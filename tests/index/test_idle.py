@@ -4,7 +4,7 @@ import pytest
 
 from index.changes import EdgeKind, Link, SetTag, Touch, Unlink
 from index.errors import ExpectationsFailed
-from index.idle import list_idle, removal, root_of
+from index.idle import list_idle, removal, root_of, wanted_at
 from tests.index.tables import IMAGE, OTHER, PLACES, commit, digest_of, manifest, put
 
 CONFIG, LAYER, CHILD = EdgeKind.CONFIG, EdgeKind.LAYER, EdgeKind.CHILD
@@ -43,10 +43,10 @@ def numbers(found):
 @pytest.mark.parametrize("rows", [1, 2, 3, 100])
 def test_roots_come_by_the_time_they_were_wanted_last(filled, rows):
     assert [(each.at, int.from_bytes(each.digest[1:])) for each in roots(filled, rows)] == [
+        (0, 15),
         (10, 1),
         (20, 2),
         (30, 3),  # its child was pushed later
-        (1_000_000, 15),
     ]
 
 
@@ -127,3 +127,11 @@ def test_the_newest_root_of_what_is_needed_is_found(filled, number, root):
     found = filled.read(lambda view: root_of(view, image, digest_of(number)))
 
     assert found.digest == digest_of(root)
+
+
+def test_a_root_says_when_it_was_wanted_and_nothing_else_does(filled):
+    for root in roots(filled):
+        assert filled.read(lambda view, root=root: wanted_at(view, root)) == root.at
+    for number in (4, 11, 99):
+        other = roots(filled)[0]._replace(digest=digest_of(number))
+        assert filled.read(lambda view, other=other: wanted_at(view, other)) == -1

@@ -53,9 +53,9 @@ def model(images, room):
     """Numbers of the manifests and blobs that are left."""
     kept = dict(enumerate(images, 1))
     needed = set().union(*(needs for needs, _, _ in images))
-    loose = set(BLOBS) - needed  # linked a million seconds later than any push
+    loose = set(BLOBS) - needed
     order = sorted(kept, key=lambda number: (kept[number][1], number))
-    waiting = [*order, *sorted(loose)]
+    waiting = [*sorted(loose), *order]
     blobs = needed | loose
     while waiting and len(kept) + len(blobs) > room:
         gone = waiting.pop(0)
