@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 """
 
-import json
 import os
 import sys
 from functools import partial
@@ -15,13 +14,15 @@ from cyclopts import App, CycloptsError
 from frontend import VERSION
 from frontend.commands.backup import backup, restore
 from frontend.commands.common import (
+    AsJson,
     Config,
     Data,
     Failure,
     Misuse,
     load as _load,
     settings as _settings,
-    write as _write,
+    show as _show,
+    silence,
 )
 from frontend.commands.maintenance import fsck, gc, scrub
 from frontend.commands.statistics import stats
@@ -108,8 +109,8 @@ def serve(
 
 
 @config.command(name="check")
-def check_config(*, config: Config = None) -> None:
-    """Read the configuration file and the environment, and show what would be used."""
+def check_config(*, config: Config = None, json: AsJson = True) -> None:
+    """Read the configuration file and the environment, and show what would be used, as JSON."""
     from frontend.outbound import build_way
     from frontend.server.certificate import CertificateUnusable, open_certificate
     from frontend.settings import SettingsError, shown
@@ -120,7 +121,7 @@ def check_config(*, config: Config = None) -> None:
         build_way(settings.proxy)
     except (CertificateUnusable, SettingsError) as error:
         raise Failure(str(error)) from None
-    _write(json.dumps(shown(settings), indent=2))
+    _show(shown(settings), "", as_json=json)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.write(f"orlop: {failure}\n")
         raise SystemExit(1) from None
     except BrokenPipeError:  # whoever read what we print had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         raise SystemExit(1) from None
 
 

@@ -54,6 +54,24 @@ def show(value: object, words: str, *, as_json: bool) -> None:
 
 
 def write(text: str) -> None:
-    """Print, unless there is nothing to say."""
-    if text:
+    """Print, unless there is nothing to say.
+
+    Raises:
+        BrokenPipeError: whoever reads it had enough.
+        Failure: it cannot be written, as to a file on a full disk.
+    """
+    if not text:
+        return
+    try:
         sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence()
+        raise Failure(f"what is to be printed cannot be: {error.strerror}") from None
+
+
+def silence() -> None:
+    """Let what is printed go nowhere: what waits in the buffer would fail again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

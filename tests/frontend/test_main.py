@@ -65,6 +65,7 @@ def test_the_configuration_is_shown_with_what_overrides_it(here, capsys, monkeyp
 
     code, out, _ = run(capsys, "config", "check")
 
+    assert (code, out) == run(capsys, "config", "check", "--json")[:2]
     assert code == 0
     assert json.loads(out)["http"]["listen"] == "127.0.0.1:1"
     assert json.loads(out)["gc"]["grace_seconds"] == 5
@@ -107,6 +108,17 @@ def test_help_loads_no_room_of_verbs_and_no_way_to_a_server(here):
     for name in ("users", "repositories", "tables", "passwords"):
         assert f"frontend.commands.{name}" not in loaded
     assert loaded.isdisjoint({"frontend.client", "http.client", "ssl", "trio", "httpx", "msgspec"})
+
+
+def test_what_cannot_be_printed_is_1_and_says_why(here):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "frontend.main", "config", "check"],
+            cwd=ROOT, check=False, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr == "orlop: what is to be printed cannot be: No space left on device\n"
 
 
 @pytest.mark.slow

@@ -187,6 +187,7 @@ def test_a_reader_who_has_it_is_told_so_until_anything_shown_changes(live):
     other = live.client.get(f"{URL}/{name}", headers=have)
 
     assert (same.status_code, same.content) == (304, b"")
+    assert live.client.get(f"{URL}/{name}", headers={"If-None-Match": "*"}).status_code == 304
     assert (other.status_code, other.json()["size"]) == (200, 10)
     # What was pushed is no change of the settings.
     seen = {"If-Match": made.headers["ETag"]}
