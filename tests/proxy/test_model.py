@@ -202,4 +202,4 @@ def test_pulls_are_what_the_model_allows(server, far):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_many_pulls_are_what_the_model_allows(server, far):
-    check(server, far, 60, 40)
+    check(server, far, 150, 50)
