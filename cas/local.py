@@ -308,6 +308,7 @@ class LocalStore:
             self._sessions.end_orphans(ORPHAN)
             with suppress(OSError):  # too many open files: the next round comes
                 await self._sessions.expire(self._settings.upload_expiry_seconds)
+                await trio.to_thread.run_sync(self._placer.punching.punch_owed)
                 await trio.to_thread.run_sync(self._environment.check_readers)
 
     async def damaged(self) -> list[Damage]:

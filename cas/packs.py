@@ -306,17 +306,16 @@ def disown(root: Path, pack: int) -> None:
     layout.pack_path(root, pack).unlink(missing_ok=True)
 
 
-def punch_dead(root: Path, pack: int, used: Sequence[tuple[int, int]], size: int) -> None:
-    """Free the whole pages of a pack outside `used` (offset, length), which is sorted.
+def punch(root: Path, pack: int, gaps: Sequence[tuple[int, int]]) -> bool:
+    """Free whole pages (offset, length) of a pack that no chunk has covered since its commit.
 
-    No extent covers them, so no reader of an object asks for them. While somebody follows the
-    file as the upload that it was, and after a crash before, they stay as dead bytes for a rewrite.
-    See docs/design/0002-punch-after-commit.md and 0017-followers.md.
+    No extent covers them either, so no reader of an object asks for them. False: somebody follows
+    the file as the upload that it was, and reads all of it. See docs/design/0017-followers.md.
     """
-    gaps = gaps_between(used, size)
-    if gaps:
-        with suppress(OSError):  # the object is committed: a disk that cannot punch keeps them
-            _punch(layout.pack_path(root, pack), gaps)
+    try:
+        return _punch(layout.pack_path(root, pack), gaps)
+    except OSError:  # it is committed: a disk that cannot punch keeps them, for a rewrite
+        return True
 
 
 def gaps_between(used: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]:
@@ -331,14 +330,15 @@ def gaps_between(used: Sequence[tuple[int, int]], size: int) -> list[tuple[int, 
     return gaps
 
 
-def _punch(path: Path, gaps: list[tuple[int, int]]) -> None:
+def _punch(path: Path, gaps: Sequence[tuple[int, int]]) -> bool:
     path.chmod(0o600)
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fchmod(descriptor, 0o400)
-        if not followed.claim(descriptor):
-            return  # who reads it as an upload reads all of it
-        for offset, length in gaps:
-            punch_hole(descriptor, offset, length)
+        is_ours = followed.claim(descriptor)
+        if is_ours:
+            for offset, length in gaps:
+                punch_hole(descriptor, offset, length)
     finally:
         os.close(descriptor)
+    return is_ours

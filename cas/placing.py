@@ -19,6 +19,7 @@ import trio
 from cas import layout as names, packs
 from cas.digest import Digest
 from cas.errors import Busy
+from cas.punching import Punching
 from cas.uploads import staging
 from cas.uploads.chunking import ChunkList
 from cas.works import Works
@@ -87,6 +88,7 @@ class Placer:
         self._writer = works.writer
         self._appender = works.appender
         self._clock = works.clock
+        self.punching = Punching(works.root)
         self._placing: dict[Digest, trio.Event] = {}
 
     async def place(self, staged: Staged, terms: Terms) -> int:
@@ -204,7 +206,7 @@ class Placer:
 
         row = self._environment.read(lambda view: view.pack(layout.pack))
         if row is not None and row.live < row.length:
-            packs.punch_dead(self._root, layout.pack, self._environment.read(used), row.length)
+            self.punching.punch(layout.pack, self._environment.read(used), row.length)
 
 
 @dataclass(frozen=True, slots=True)

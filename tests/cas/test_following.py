@@ -179,20 +179,19 @@ async def test_the_first_bytes_and_the_end_are_told_at_once(site, autojump_clock
     assert told == [1, 1 + following.PAUSE, 1.022]
 
 
-async def test_what_grew_between_a_look_and_a_call_is_not_missed(site):
+async def test_what_grew_between_a_look_and_a_call_is_not_missed(site, monkeypatch):
     got = []
 
-    async def follow() -> None:
-        with site.open() as growing:
-            got.append(await growing.wait(0))
+    watch = site.following.watch
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(follow)
-        while not site.following._files or not next(iter(site.following._files.values())).waiting:
-            await trio.lowlevel.checkpoint()
+    def append_first(file) -> None:
         staging.append(site.path, 0, b"and nobody is told")
-        with trio.fail_after(5):
-            await trio.testing.wait_all_tasks_blocked()
+        watch(file)
+
+    monkeypatch.setattr(site.following, "watch", append_first)
+
+    with trio.fail_after(5), site.open() as growing:
+        got.append(await growing.wait(0))
 
     assert got == [18]
 

@@ -234,7 +234,7 @@ def test_only_whole_pages_that_nothing_uses_are_freed(root, monkeypatch):
     monkeypatch.setattr(packs, "punch_hole", lambda fd, *run: punched.append(run))
     used = [(0, 5000), (20_000, 100), (20_100, 10), (41_000, 9000)]
 
-    packs.punch_dead(root, 1, used, 60_000)
+    assert packs.punch(root, 1, packs.gaps_between(used, 60_000))
 
     assert punched == [(8192, 8192), (20_480, 20_480), (53_248, 4096)]
 
@@ -244,7 +244,7 @@ def test_a_punched_pack_is_read_only_and_keeps_its_bytes_and_length(root):
     content = noise(100_000)
     path.write_bytes(content)
 
-    packs.punch_dead(root, 9, [(10_000, 20_000)], 100_000)
+    assert packs.punch(root, 9, packs.gaps_between([(10_000, 20_000)], 100_000))
 
     after = path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o400

@@ -59,6 +59,24 @@ async def test_a_follower_that_comes_back_is_told_the_end_of_what_was_committed(
         await idle.wait_grown(OTHERS, ended[2].id, 3)
 
 
+async def test_who_asks_while_a_commit_has_taken_the_name_away_waits_for_its_end(idle):
+    session = await begin(idle, b"abc")
+    await idle.seal(session)
+    staging.remove(session.path)
+    told = []
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def follow():
+            told.append(await idle.wait_grown(OWNER, session.id, 3))
+
+        await trio.testing.wait_all_tasks_blocked()
+        idle.forget(session, is_committed=True)
+
+    assert told == [(3, True)]
+
+
 async def test_after_a_restart_a_key_is_an_orphan_until_somebody_appends(idle):
     session, _ = await idle.stage(OWNER, None, "key")
     await session.append(0, b"abc")

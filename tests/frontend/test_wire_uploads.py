@@ -1,9 +1,11 @@
 """Pushing blobs over the wire: every must of the specification's "Push" for blobs."""
 
 import hashlib
+from functools import partial
 
 import pytest
 
+from tests.cas.pushing import OWNER
 from tests.frontend.live import OCTETS, codes, digest_of
 
 LARGE = bytes(range(256)) * 1024  # 256 KiB: beyond what is put straight into the index
@@ -368,3 +370,21 @@ def test_nothing_of_an_upload_is_for_the_anonymous(live, method):
 
     assert (answer.status_code, codes(answer)) == (401, ["UNAUTHORIZED"])
     assert f'scope="repository:{image}:pull,push"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "PUT", "DELETE"])
+def test_what_a_proxy_fetches_is_reached_by_no_request(live, method):
+    image = live.image()
+    fetched, _ = live.run(partial(live.registry.store.stage, OWNER, key=digest_of(LARGE)))
+    live.run(fetched.append, 0, LARGE)
+
+    for name in (image, f"{image}/{digest_of(LARGE)}", ""):
+        location = f"/v2/{name}/blobs/uploads/{fetched.id}"
+        answer = live.client.request(
+            method, location, params={"digest": digest_of(LARGE)}, headers=OCTETS
+        )
+        assert answer.status_code in (400, 404, 405)
+
+    assert fetched.size == len(LARGE)
+    assert live.run(partial(live.registry.store.stage, OWNER, key=digest_of(LARGE)))[1] is False
+    live.run(fetched.cancel)
