@@ -54,6 +54,9 @@ class Following:
     async def run(self) -> None:
         """Wait for whoever follows, until cancelled."""
         async with trio.open_nursery() as self._nursery:
+            for file in self._files.values():  # who came before us
+                if file.waiting:
+                    self.watch(file)
             await trio.sleep_forever()
 
     def open(self, upload: Upload) -> "Follower":

@@ -319,6 +319,49 @@ async def test_a_new_upload_that_nobody_learned_of_is_thrown_away(
             await trio.lowlevel.checkpoint()
 
 
+async def test_what_was_taken_over_for_nobody_is_an_orphan_again(
+    store, path, tmp_path, monkeypatch
+):
+    calls = Calls(path, StoreFailed)
+    left, _ = await store.stage(OWNER, key="key")
+    await left.append(0, b"abc")
+    await left.leave()
+    gate = Gate(is_shielded=True)
+
+    async def late(owner, **how):
+        found = await type(store).stage(store, owner, **how)
+        await gate(None, None)
+        return found
+
+    await calls.be_present()
+    monkeypatch.setattr(store, "stage", late)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(calls.call, wire.Stage(OWNER, None, "key"), wire.Staged)
+        await gate.begun.wait()
+        nursery.cancel_scope.cancel()
+    gate.go.set()
+
+    with trio.fail_after(5):
+        while not left.is_orphan:
+            await trio.lowlevel.checkpoint()
+    monkeypatch.undo()
+    assert (await stage(calls, "key")).size == 3
+    calls.close()
+
+
+async def test_what_another_client_took_over_does_not_end_with_the_first(path):
+    first, second = Calls(path, StoreFailed), Calls(path, StoreFailed)
+    keyed = await stage(first, "key")
+    await first.call(wire.Leave(keyed.owner, keyed.session), wire.Done)
+    assert (await stage(second, "key")).is_owner
+
+    first.close()
+    with trio.move_on_after(0.05):
+        await second.call(wire.WaitGrown(keyed.owner, keyed.session, 0), wire.Growth)
+        raise AssertionError("nothing grew")
+    second.close()
+
+
 # --- keys ---
 
 

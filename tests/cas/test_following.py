@@ -196,6 +196,20 @@ async def test_what_grew_between_a_look_and_a_call_is_not_missed(site, monkeypat
     assert got == [18]
 
 
+async def test_who_waits_before_anybody_runs_is_told_too(tmp_path, nursery):
+    site = Site(tmp_path)
+
+    with trio.fail_after(5), site.open() as growing:
+
+        @nursery.start_soon
+        async def run():
+            await trio.testing.wait_all_tasks_blocked()
+            site.append(b"abc")
+            await site.following.run()
+
+        assert await growing.wait(0) == 3
+
+
 async def test_all_followers_share_one_descriptor_and_give_it_back(site):
     with open_files() as opened:
         growing = [site.open() for _ in range(64)]

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
+import trio
 
-from cas import layout, placing
+from cas import layout, local, placing
 from cas.digest import Digest, new_hash
 from cas.errors import StorageFull, UploadUnknown
 from cas.local import StoreSettings, open_store
-from cas.uploads import chunking
+from cas.uploads import chunking, staging
 from index.changes import Link
 from tests.anomaly import counted
 from tests.cas.pushing import (
@@ -181,3 +182,27 @@ async def test_housekeeping_expires_abandoned_uploads(tmp_path):
             await store.wait_grown(upload, 0)
 
     assert files(tmp_path / layout.UPLOADS) == []
+
+
+async def test_followers_of_what_expires_are_told_and_keep_what_they_hold_open(tmp_path):
+    settings = StoreSettings(upload_expiry_seconds=-10, housekeeping_seconds=0.01)
+    async with open_store(tmp_path, settings) as store:
+        upload, _ = await store.stage(OWNER, key="key")
+        staging.append(upload.path, 0, b"abc")
+
+        with upload.open() as growing:
+            with pytest.raises(UploadUnknown):
+                await growing.wait(3)
+            assert growing.read(0, 3) == b"abc"
+
+
+async def test_housekeeping_ends_what_nobody_went_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "ORPHAN", -1)
+    async with open_store(tmp_path, StoreSettings(housekeeping_seconds=0.01)) as store:
+        kept, _ = await store.stage(OWNER, key="kept")
+        left, _ = await store.stage(OWNER, key="left")
+        await left.leave()
+
+        with trio.fail_after(5):
+            while files(tmp_path / layout.UPLOADS) != [kept.id]:
+                await trio.lowlevel.checkpoint()
