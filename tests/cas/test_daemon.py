@@ -1,33 +1,22 @@
 import struct
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 import trio
 
 from cas import layout
 from cas.digest import Digest
-from cas.errors import BlobUnknown, DaemonAway, StoreFailed, UploadOrphaned
+from cas.errors import BlobUnknown, DaemonAway, StoreFailed
 from cas.remote import channel as channels, daemon, wire
 from cas.remote.calls import Calls
 from cas.remote.channel import Channel, Hangup
-from cas.remote.daemon import serve_store
 from cas.sockets import DAEMON_SOCKET, connected_path
 from index.changes import PutObject
-from tests.cas.daemons import listening
 from tests.cas.pushing import IMAGE, OWNER, files, has
+from tests.cas.serving import Gate, served, stage
 
 DIGEST = Digest.of(b"x")
 EXTEND = wire.Extend(IMAGE, DIGEST)
-
-
-@asynccontextmanager
-async def served(store, root):
-    """The daemon of `store`, within this process, for a block."""
-    with listening(root) as listener:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(serve_store, store, listener)
-            yield nursery.cancel_scope
-            nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
@@ -68,12 +57,6 @@ async def ask(calls: Calls) -> None:
     """A call whose answer comes from the store."""
     with pytest.raises(BlobUnknown):
         await calls.call(EXTEND, wire.Done)
-
-
-async def stage(calls: Calls, key: str | None = None) -> wire.Staged:
-    if key is not None:
-        await calls.be_present()
-    return await calls.call_whole(wire.Stage(OWNER, None, key), wire.Staged)
 
 
 async def test_the_daemon_says_its_version_before_it_has_read_anything(path):
@@ -191,26 +174,6 @@ async def test_an_error_of_the_system_is_told_as_what_it_means(store, calls, mon
 # --- cancelling ---
 
 
-class Gate:
-    """An `extend` that lasts until it is let go."""
-
-    def __init__(self, *, is_shielded: bool) -> None:
-        self.begun, self.go, self.ended = trio.Event(), trio.Event(), trio.Event()
-        self._is_shielded = is_shielded
-        self.is_cancelled = False
-
-    async def __call__(self, image, digest):
-        self.begun.set()
-        try:
-            with trio.CancelScope(shield=self._is_shielded):
-                await self.go.wait()
-        except trio.Cancelled:
-            self.is_cancelled = True
-            raise
-        finally:
-            self.ended.set()
-
-
 async def test_to_cancel_a_call_cancels_it_in_the_daemon(store, calls, monkeypatch):
     monkeypatch.setattr(store, "extend", gate := Gate(is_shielded=False))
 
@@ -317,105 +280,3 @@ async def test_a_new_upload_that_nobody_learned_of_is_thrown_away(
     with trio.fail_after(5):
         while files(tmp_path / layout.UPLOADS):
             await trio.lowlevel.checkpoint()
-
-
-async def test_what_was_taken_over_for_nobody_is_an_orphan_again(
-    store, path, tmp_path, monkeypatch
-):
-    calls = Calls(path, StoreFailed)
-    left, _ = await store.stage(OWNER, key="key")
-    await left.append(0, b"abc")
-    await left.leave()
-    gate = Gate(is_shielded=True)
-
-    async def late(owner, **how):
-        found = await type(store).stage(store, owner, **how)
-        await gate(None, None)
-        return found
-
-    await calls.be_present()
-    monkeypatch.setattr(store, "stage", late)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(calls.call, wire.Stage(OWNER, None, "key"), wire.Staged)
-        await gate.begun.wait()
-        nursery.cancel_scope.cancel()
-    gate.go.set()
-
-    with trio.fail_after(5):
-        while not left.is_orphan:
-            await trio.lowlevel.checkpoint()
-    monkeypatch.undo()
-    assert (await stage(calls, "key")).size == 3
-    calls.close()
-
-
-async def test_what_another_client_took_over_does_not_end_with_the_first(path):
-    first, second = Calls(path, StoreFailed), Calls(path, StoreFailed)
-    keyed = await stage(first, "key")
-    await first.call(wire.Leave(keyed.owner, keyed.session), wire.Done)
-    assert (await stage(second, "key")).is_owner
-
-    first.close()
-    with trio.move_on_after(0.05):
-        await second.call(wire.WaitGrown(keyed.owner, keyed.session, 0), wire.Growth)
-        raise AssertionError("nothing grew")
-    second.close()
-
-
-# --- keys ---
-
-
-async def test_the_keys_of_a_client_that_died_pass_on_and_its_other_uploads_stay(path):
-    first, second = Calls(path, StoreFailed), Calls(path, StoreFailed)
-    keyed = await stage(first, "upstream/nginx")
-    plain = await stage(first)
-    followed = await stage(second, "upstream/nginx")
-    assert (followed.session, followed.is_owner) == (keyed.session, False)
-    told = trio.Event()
-
-    async def follow():
-        waiting = wire.WaitGrown(followed.owner, followed.session, 0)
-        with pytest.raises(UploadOrphaned):
-            await second.call(waiting, wire.Growth, second.followers)
-        told.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(follow)
-        first.close()
-        with trio.fail_after(5):
-            await told.wait()
-
-    assert (await stage(second, "upstream/nginx")).is_owner
-    again = wire.Stage(plain.owner, plain.session, None)
-    assert (await second.call(again, wire.Staged)).session == plain.session
-    second.close()
-
-
-async def test_the_end_of_a_follower_leaves_the_key_to_its_owner(path):
-    first, second = Calls(path, StoreFailed), Calls(path, StoreFailed)
-    keyed = await stage(first, "upstream/nginx")
-    assert not (await stage(second, "upstream/nginx")).is_owner
-    other = await stage(second, "upstream/redis")
-
-    second.close()
-    waiting = wire.WaitGrown(other.owner, other.session, 0)
-    with trio.fail_after(5), pytest.raises(UploadOrphaned):
-        await first.call(waiting, wire.Growth, first.followers)
-
-    found = await stage(first, "upstream/nginx")
-    assert (found.session, found.is_owner) == (keyed.session, False)
-    first.close()
-
-
-async def test_a_key_is_given_only_to_a_client_that_is_present(calls):
-    with pytest.raises(DaemonAway):
-        await calls.call_whole(wire.Stage(OWNER, None, "key"), wire.Staged)
-
-
-async def test_a_client_whose_presence_broke_shows_itself_again(calls):
-    await stage(calls, "first")
-    calls._presence.close()
-    calls._presence = None
-
-    assert (await stage(calls, "second")).is_owner
-    assert (await stage(calls, "second")).is_owner is False

@@ -64,7 +64,7 @@ class Site:
             await self._changed.wait()
         if self.fault:
             raise self.fault
-        return Growth(self.size, self.is_committed)
+        return Growth(self.size, self.is_committed, self.is_committed)
 
 
 @pytest.fixture

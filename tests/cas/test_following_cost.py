@@ -97,7 +97,7 @@ async def send(ours, upload, counts: Counts) -> None:
         while start < SIZE:
             await growing.wait(start)
             counts.wakes += 1
-            stop = SIZE if growing.is_committed else min(growing.size, SIZE - 1)
+            stop = SIZE if growing.is_verified else min(growing.size, SIZE - 1)
             if start == stop:
                 await growing.wait(growing.size)
             start = await send_to(ours, growing, start, stop)

@@ -78,7 +78,7 @@ class Pull:
         try:
             while self.passed < self.size:
                 await growing.wait(self.passed)
-                stop = min(growing.size, self.size if growing.is_committed else self.size - 1)
+                stop = min(growing.size, self.size if growing.is_verified else self.size - 1)
                 stop = min(stop, self.passed + PIECE)
                 if stop == self.passed:
                     await growing.wait(growing.size)

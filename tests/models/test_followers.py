@@ -76,7 +76,7 @@ class Transfer:
                 while at < size:
                     try:
                         await growing.wait(at)
-                        stop = min(growing.size, size if growing.is_committed else size - 1)
+                        stop = min(growing.size, size if growing.is_verified else size - 1)
                         if stop == at:
                             await growing.wait(growing.size)
                     except UploadOrphaned:
