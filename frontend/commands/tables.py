@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,20 @@ def show_fields(item: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         write(json.dumps(item, indent=2))
         return
-    lines = [(name.replace("_", " "), _text(value)) for name, value in item.items()]
+    lines = [(name.replace("_", " "), _text(value)) for name, value in _flat(item)]
     widest = max((len(name) for name, _ in lines), default=0)
     gap = f"<{widest + 2}" if sys.stdout.isatty() else ""
     mark = "" if sys.stdout.isatty() else "\t"
     write("\n".join(f"{name:{gap}}{mark}{text}" for name, text in lines))
+
+
+def _flat(item: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Fields, and those of what has fields itself under both names."""
+    for name, value in item.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _show_table(items: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:

@@ -30,7 +30,7 @@ from frontend.figures.layout import (
     row_at,
     state_bytes,
 )
-from frontend.upstream.breaker import Health
+from frontend.upstream.breaker import Health, State
 
 FOLDER: Final = Path("run") / "figures"  # below the data directory; `run` is 0700
 PROCESSES: Final = 256  # files, at most, of 260 KiB
@@ -68,12 +68,18 @@ class Counting:
             self._words[at + _HITS] += 1
             self._words[at + _SERVED] += sent
 
-    def miss(self, repository: int, *, is_stale: bool = False) -> None:
-        """For a read of a proxy repository its source had to be asked; or it could not be."""
+    def miss(self, repository: int) -> None:
+        """For a read of a proxy repository its source has to be asked."""
+        self._count(repository, "misses")
+
+    def stale(self, repository: int) -> None:
+        """It could not be asked, and what is here was the answer."""
+        self._count(repository, "stale_served")
+
+    def _count(self, repository: int, name: str) -> None:
         at = self._row(repository)
         if at is not None:
-            self._words[at + WORD_OF["misses"]] += 1
-            self._words[at + WORD_OF["stale_served"]] += is_stale
+            self._words[at + WORD_OF[name]] += 1
 
     def telling(self, repository: int) -> Tell:
         """What a new client of a repository's source is to tell how it is doing."""
@@ -88,7 +94,7 @@ class Counting:
         def tell(health: Health) -> None:
             for name, count in before.items():
                 self._words[at + WORD_OF[name]] = count + getattr(health, name)
-            key = (health.state, health.retry_in > 0, health.failures, health.remaining)
+            key = (health.state, health.is_failing, health.failures, health.remaining)
             if key != told[0]:  # bytes come often
                 told[0] = key
                 state = _state_of(health).encode()
@@ -169,8 +175,9 @@ def _prepare(memory: mmap.mmap, words: memoryview) -> None:
 
 def _state_of(health: Health) -> SourceState:
     now = time.time()
+    is_failing = health.state is State.CLOSED and health.is_failing
     return SourceState(
-        state=str(health.state),
+        state="failing" if is_failing else str(health.state),
         since=round(health.since * 1000),
         retry_at=round((now + health.retry_in) * 1000) if health.retry_in else 0,
         failed_at=round((health.failed_at or 0) * 1000),

@@ -26,7 +26,8 @@ _STATE: Final = 8
 _TEXT: Final = 20
 MAX_TEXT: Final = 8 * (ROW - _TEXT)  # bytes
 _SOURCE: Final = struct.Struct("=12Q")
-STATES: Final = ("", "closed", "half-open", "open")  # of a circuit breaker; the later the worse
+# Of a circuit breaker; the later the worse. `failing`: closed, but the last request failed.
+STATES: Final = ("", "closed", "failing", "half-open", "open")
 
 
 @dataclass(slots=True)

@@ -10,8 +10,13 @@ from frontend.figures.reading import Proxied
 from frontend.management.replies import time_text
 from index.records import Repository
 
-State = Literal["unknown", "ok", "trying", "resting", "offline"]
-_STATES: dict[str, State] = {"closed": "ok", "half-open": "trying", "open": "resting"}
+State = Literal["unknown", "ok", "failing", "trying", "resting", "offline"]
+_STATES: dict[str, State] = {
+    "closed": "ok",
+    "failing": "failing",
+    "half-open": "trying",
+    "open": "resting",
+}
 
 
 class RateShown(msgspec.Struct, frozen=True):
@@ -25,9 +30,10 @@ class RateShown(msgspec.Struct, frozen=True):
 class HealthShown(msgspec.Struct, frozen=True, kw_only=True):
     """How the upstream of a proxy repository is doing, and what the repository saves.
 
-    `state`: `unknown` until it was asked; `ok`; `resting`: it failed, and is not asked for
-    `retry_in_seconds`; `trying`: one request finds out whether it is well again; `offline`: it is
-    configured not to be asked. `last_error` is for those who administer the repository.
+    `state`: `unknown` until it was asked; `ok`; `failing`: the last request failed; `resting`: too
+    many did, and it is not asked for `retry_in_seconds`; `trying`: one request finds out whether it
+    is well again; `offline`: it is configured not to be asked. `last_error` is for those who
+    administer the repository.
 
     Counts only rise. A hit is a read of a manifest or a blob that was answered at once with what
     is here; for a miss the upstream was asked. `bytes_served` are those of hits, `stale_served`

@@ -128,10 +128,12 @@ class Exchange:
         try:
             response = self.registry.store.read(lambda view: answer(request, view, site, route))
         except Uncached as uncached:
+            is_counted = isinstance(route, routes.Manifest | routes.Blob)
+            if is_counted:
+                counting.miss(uncached.record.id)
             response = await self.registry.proxy.answer(uncached, request, site)
-            if isinstance(route, routes.Manifest | routes.Blob):
-                is_stale = any(name == "Warning" for name, _ in response.headers)
-                counting.miss(uncached.record.id, is_stale=is_stale)
+            if is_counted and any(name == "Warning" for name, _ in response.headers):
+                counting.stale(uncached.record.id)
             return response
         if response.cached:
             counting.hit(response.cached, sum(map(len, response.body)))

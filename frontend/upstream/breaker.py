@@ -59,6 +59,7 @@ class Health:
     requests: int
     failures: int
     bytes_fetched: int
+    is_failing: bool = False  # the last thing that was found out is a failure
 
     def at(self, since: float, failed_at: float | None) -> "Health":
         """The same with times of another clock."""
@@ -74,7 +75,7 @@ class Breaker:
         self._state, self._since, self._era = State.CLOSED, now, 0
         self._until, self._is_limited = now, False
         self._in_row, self._rests = 0, 0
-        self._is_tried = False
+        self._is_tried, self._is_failing = False, False
         self._last_error, self._failed_at = "", None  # type: str, float | None
         self._limit: Rate | None = None
         self._remaining: Rate | None = None
@@ -97,7 +98,7 @@ class Breaker:
         """The upstream answered, whatever it said of the thing asked for."""
         if permit.era != self._era:
             return
-        self._in_row = 0
+        self._in_row, self._is_failing = 0, False
         if permit.is_trial:
             self._rests, self._is_limited = 0, False
             self._change(State.CLOSED, now)
@@ -136,12 +137,13 @@ class Breaker:
         return Health(
             self._state, self._since, retry_in, self._last_error, self._failed_at,
             self._limit, self._remaining, self.requests, self.failures, self.bytes_fetched,
+            self._is_failing,
         )  # fmt: skip
 
     def note(self, now: float, why: str) -> None:
         """Count and show a failure, which changes nothing by itself."""
         self.failures += 1
-        self._last_error, self._failed_at = why, now
+        self._last_error, self._failed_at, self._is_failing = why, now, True
 
     def _backoff(self, first: float, most: float) -> float:
         """The next rest: never longer than `most`, never shorter than half of `first`."""

@@ -109,4 +109,4 @@ def test_the_upstream_of_a_repository_is_shown(fake, orlop):
 
     out = orlop("repository", "show", "local/hub")[1]
 
-    assert "upstream\turl=https://registry.test/library username=\n" in out
+    assert "upstream url\thttps://registry.test/library\nupstream username\t\n" in out

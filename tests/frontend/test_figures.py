@@ -47,7 +47,8 @@ def test_all_processes_count_together(two):
     one.hit(7, 100)
     other.hit(7, 50)
     other.miss(7)
-    other.miss(7, is_stale=True)
+    other.miss(7)
+    other.stale(7)
     one.uploads(3)
     other.uploads(1)
 
@@ -97,6 +98,7 @@ def test_the_worst_state_counts_and_the_newest_failure_is_told(two):
     one.telling(1)(health(State.OPEN, retry_in=60.0, last_error="old", failed_at=10.0, failures=3))
     other.telling(1)(
         health(
+            is_failing=True,
             last_error="n\u00e4w",
             failed_at=20.0,
             failures=1,
@@ -109,6 +111,7 @@ def test_the_worst_state_counts_and_the_newest_failure_is_told(two):
 
     assert (found.worst.state, found.worst.since) == ("open", 1_000_500)
     assert found.worst.retry_at > found.worst.told_at
+    assert {each.state for each in found.states} == {"open", "failing"}
     assert found.failed.last_error == "n\u00e4w"
     assert (found.latest.limit, found.latest.remaining, found.latest.window) == (100, 97, 21600)
 

@@ -85,6 +85,17 @@ def test_a_source_that_is_gone_is_told_but_its_address_to_administrators_alone(l
     assert to_owner["last_error"] == shown["last_error"]
 
 
+def test_wrong_credentials_are_told(live, upstream):
+    repository = new_proxy(live, upstream, password=secrets.token_hex(8))
+
+    answer = live.client.get(f"/v2/{repository}/app/manifests/v1")
+    shown = health(live, repository)
+
+    assert answer.status_code == 502
+    assert (shown["state"], shown["misses"]) == ("failing", 1)
+    assert "401" in shown["last_error"]
+
+
 def test_an_offline_repository_says_so(live, upstream):
     repository = new_proxy(live, upstream, offline=True)
 
