@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from cas.checks.drift import Drift, Mend, Run, drop, put
 from index import keys
 from index.records import Image, Pack, PackState, Repository, Storage
@@ -86,26 +88,60 @@ def _new_pack() -> bytes:
 
 def repositories(run: Run) -> Iterator[Drift]:
     """A repository has a row by id, and a storage unless it is being taken apart."""
-    named = {row.id: name for name, row in iter_all_repositories(run.view)}
-    for id_, name in run.view.scan("repository_by_id"):
-        if keys.number(id_) not in named:
-            made = Repository(id=keys.number(id_), revision=1, created_at=run.place.clock.now)
+    rows = dict(iter_all_repositories(run.view))
+    numbers = {row.id for row in rows.values()}
+    renamed: dict[str, int] = {}  # name → the id that is its
+    for key, value in run.view.scan("repository_by_id"):
+        id_, name = keys.number(key), value.decode()
+        row = rows.get(name)
+        if row is not None and row.id != id_:
+            if _is_its_own(run, name, row.id, id_):
+                sentence = f"repository_by_id {id_}: a second number of {name}"
+                yield Drift(sentence, drop(("repository_by_id", key)))
+            else:
+                renamed[name] = id_
+                sentence = f"repository {name}: has the id {row.id}, and is {id_}"
+                made = msgspec.structs.replace(row, id=id_)
+                yield Drift(sentence, put("repository", value, made.encode()))
+        elif id_ not in numbers:
+            made = Repository(id=id_, revision=1, created_at=run.place.clock.now)
             yield Drift(
-                f"repository {name.decode()}: its row is missing, it is private and hosted now",
-                put("repository", name, made.encode()),
+                f"repository {name}: its row is missing, it is private and hosted now",
+                put("repository", value, made.encode()),
             )
-    for name_, row in iter_all_repositories(run.view):
+    for name, row in rows.items():
         run.checked["repositories"] += 1
-        if named[row.id] != name_:
-            yield Drift(f"repository {name_}: has the id of {named[row.id]}")
-        elif run.view.get("repository_by_id", keys.u32(row.id)) != name_.encode():
-            mend = put("repository_by_id", keys.u32(row.id), name_.encode())
-            yield Drift(f"repository {name_}: its row by id differs", mend)
-        storage = name_.partition("/")[0]
-        if run.view.storage(storage) is None and not name_.startswith(keys.LEAVING):
-            value = Storage(created_at=run.place.clock.now).encode()
-            sentence = f"repository {name_}: its storage is missing"
-            yield Drift(sentence, put("storage", storage.encode(), value))
+        yield from _repository(run, name, renamed.get(name, row.id))
+
+
+def _is_its_own(run: Run, name: str, said: int, other: int) -> bool:
+    """Whether a repository has the id that its row says, and not the `other` that is its by id."""
+    owner = run.view.get("repository_by_id", keys.u32(said))
+    if owner == name.encode():
+        return True
+    found = None if owner is None else run.view.repository(owner.decode())
+    if found is not None and found.id == said:
+        return False
+    return _holds_images(run, said) or not _holds_images(run, other)
+
+
+def _holds_images(run: Run, repository: int) -> bool:
+    return next(run.view.scan("image", keys.u32(repository)), None) is not None
+
+
+def _repository(run: Run, name: str, number: int) -> Iterator[Drift]:
+    named = run.view.get("repository_by_id", keys.u32(number))
+    found = None if named is None else run.view.repository(named.decode())
+    if named != name.encode() and found is not None and found.id == number:
+        yield Drift(f"repository {name}: has the id of {named and named.decode()}")
+    elif named != name.encode():
+        mend = put("repository_by_id", keys.u32(number), name.encode())
+        yield Drift(f"repository {name}: its row by id differs", mend)
+    storage = name.partition("/")[0]
+    if run.view.storage(storage) is None and not name.startswith(keys.LEAVING):
+        value = Storage(created_at=run.place.clock.now).encode()
+        sentence = f"repository {name}: its storage is missing"
+        yield Drift(sentence, put("storage", storage.encode(), value))
 
 
 def iter_all_repositories(view: View) -> Iterator[tuple[str, Repository]]:

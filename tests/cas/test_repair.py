@@ -25,9 +25,11 @@ from index.lock import hold_directory
 from index.placement import ROWS
 from index.records import GarbageKind, Pack, PackState
 from index.transaction import Transaction
-from tests.cas import damaged_names
+from tests.cas import damaged_names, damaged_places
 from tests.cas.damage import BIG, LOST, MENDABLE, dump, first, linked, plant, populate, served
 from tests.cas.pushing import drift, files, noise, pull, push
+
+EVERYTHING = [*MENDABLE, *damaged_names.MENDABLE, *damaged_places.MENDABLE]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ async def assert_whole(root, before) -> None:
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [pytest.param(*rest, id=name) for name, *rest in (*MENDABLE, *damaged_names.MENDABLE)],
+    [pytest.param(*rest, id=name) for name, *rest in EVERYTHING],
 )
 async def test_damage_is_named_and_mended_and_nothing_that_was_pushed_goes(
     root, before, change, sentence
