@@ -15,6 +15,7 @@ SEE, DELETE, MANAGE = "pull", "delete", "admin of it"
 ROWS = {
     "GET /": ANYBODY,
     "GET /static/<file>": ANYBODY,
+    "GET /search": ANYBODY,
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
     "POST /sign-out": ANYBODY,

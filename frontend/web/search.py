@@ -1,0 +1,70 @@
+"""The search page: what is found in all that the visitor may pull, and how to ask for it."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from frontend.domain.artifacts import KINDS
+from frontend.domain.search import MAX_LENGTH
+from frontend.management.routing import Paging, Visitor
+from frontend.search.answers import Item, Results
+from frontend.web.links import image_link, manifest_link
+from frontend.web.page import Page, Shown, Visit
+
+PER_PAGE: Final = 50
+FILTERS: Final = (
+    ("word", "in a path or a tag; several words have to hold together"),
+    ("storage:local", "in storages whose name has this"),
+    ("repository:team", "in repositories whose name has this"),
+    ("image:nginx", "in the path below the repository"),
+    ("tag:1.2", "in tags"),
+    ("digest:sha256:4f1b…", "the beginning of a digest, from 6 digits on"),
+    ("type:sbom", f"of a kind: {', '.join(KINDS)}; or part of a media type"),
+    ('"two words"', "as it stands between quotes"),
+)
+
+
+class SearchQuery(Paging, frozen=True, kw_only=True):
+    """What to look for: longer texts than the search takes come back with the page."""
+
+    q: Annotated[str, msgspec.Meta(max_length=10 * MAX_LENGTH)] = ""
+
+
+class SearchPages:
+    """The handlers."""
+
+    def pages(self) -> tuple[Page, ...]:
+        """The page, and who may see it."""
+        return (
+            Page(
+                method="GET",
+                path="/search",
+                access=Visitor(),
+                handler=self.show,
+                again=self.explain,
+                query=SearchQuery,
+            ),
+        )
+
+    async def show(self, visit: Visit) -> Shown:
+        """Show what is found; without a question, what can be asked."""
+        query: SearchQuery = visit.query
+        if not query.q.strip():
+            return await self.explain(visit)
+        found: Results = await visit.calls.get(
+            "/api/v1/search", q=query.q, page=query.page, per_page=PER_PAGE
+        )
+        rows = [(item, _link(item)) for item in found.items]
+        return Shown("search.html", {"found": found, "rows": rows, "filters": FILTERS})
+
+    async def explain(self, visit: Visit) -> Shown:
+        """Show the box, and above the results why there are none."""
+        del self
+        return Shown("search.html", {"found": None, "rows": [], "filters": FILTERS})
+
+
+def _link(item: Item) -> str:
+    """Where an item is seen; of a blob, where the image is that holds it."""
+    if item.kind in ("image", "blob") or item.digest is None:
+        return image_link(item.repository, item.image)
+    return manifest_link(item.repository, item.image, item.tag, item.digest)
