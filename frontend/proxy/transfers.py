@@ -123,6 +123,9 @@ class Transfers:
         session: str | None = None
         while not self._store.read(partial(_is_stored, digest=transfer.digest)):
             upload, is_ours = await self._store.stage(owner, session=session, key=name)
+            if is_ours and self._store.read(partial(_is_stored, digest=transfer.digest)):
+                await _end(upload)  # another's was committed since we looked
+                break
             if is_ours:
                 if await self._fetch(transfer, upload):
                     return
