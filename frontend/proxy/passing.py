@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 
 from cas.digest import Digest
 from frontend.domain.message import Response
@@ -12,7 +11,7 @@ from frontend.registry.replies import INERT
 from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
 from frontend.upstream.errors import UpstreamBroken
-from frontend.upstream.transfers import Transfer, fetching
+from frontend.upstream.transfers import fetching
 
 
 async def pass_on(client: UpstreamClient, route: Blob) -> Response:
@@ -22,22 +21,26 @@ async def pass_on(client: UpstreamClient, route: Blob) -> Response:
         UpstreamFault: it cannot be had.
     """
     wanted = Wanted(route.name.path, "blobs", str(route.digest))
-    async with AsyncExitStack() as stack:
-        coming = await stack.enter_async_context(fetching(client, wanted))
-        if coming.size is None:
-            name = str(client.upstream.origin)
-            raise UpstreamBroken(name, "it does not say how large the blob is")
-        flow = Passing(stack.pop_all(), coming, route.digest)
-    headers = (*named(route.digest), *INERT, OCTETS, ("Content-Length", str(coming.size)))
-    return Response(200, headers, flow=flow)
+    async with client.open("HEAD", wanted) as said:
+        size = said.length
+    is_empty = route.digest == Digest.of(b"", route.digest.algorithm)
+    if size is None or (size == 0) is not is_empty:
+        why = f"it does not say how large {route.digest} is"
+        raise UpstreamBroken(str(client.upstream.origin), why)
+    headers = (*named(route.digest), *INERT, OCTETS, ("Content-Length", str(size)))
+    return Response(200, headers, flow=Passing(client, wanted, size, route.digest))
 
 
 class Passing:
-    """The bytes of a blob on their way through (`message.Flow`); the last waits for the digest."""
+    """The bytes of a blob on their way through (`message.Flow`); the last waits for the digest.
 
-    def __init__(self, stack: AsyncExitStack, coming: Transfer, digest: Digest) -> None:
-        self._stack = stack
-        self._coming = coming
+    Nothing is open before the first is wanted: whoever asked may have left by then.
+    """
+
+    def __init__(self, client: UpstreamClient, wanted: Wanted, size: int, digest: Digest) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._size = size
         self._digest = digest
 
     async def iter_parts(self) -> AsyncGenerator[bytes, None]:
@@ -47,8 +50,8 @@ class Passing:
             UpstreamFault: it broke off, or is another blob: the connection has to end.
         """
         hasher, held = hashlib.new(self._digest.algorithm), b""
-        async with self._stack:
-            async for block in self._coming.iter_blocks():
+        async with fetching(self._client, self._wanted, self._size) as coming:
+            async for block in coming.iter_blocks():
                 hasher.update(block)
                 yield held + block[:-1]
                 held = block[-1:]

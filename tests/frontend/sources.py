@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -126,10 +127,10 @@ def manifest_answer(
 
 
 @contextmanager
-def source(host: str = "127.0.0.1") -> Iterator[Source]:
-    """Answer for a block."""
+def source(host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Iterator[Source]:
+    """Answer for a block; under TLS with `context`."""
     made = Source()
-    thread = _Thread(made, host)
+    thread = _Thread(made, host, context)
     thread.start()
     thread.is_up.wait()
     try:
@@ -140,8 +141,9 @@ def source(host: str = "127.0.0.1") -> Iterator[Source]:
 
 
 class _Thread(threading.Thread):
-    def __init__(self, made: Source, host: str) -> None:
+    def __init__(self, made: Source, host: str, context: ssl.SSLContext | None) -> None:
         super().__init__()
+        self._context = context
         self._made = made
         self._host = host
         self.is_up = threading.Event()
@@ -154,8 +156,9 @@ class _Thread(threading.Thread):
         self.token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             faulty = Faulty(nursery, self._made.behave)
-            await faulty.begin(host=self._host)
-            self._made.url = f"http://{self._host}:{faulty.port}"
+            await faulty.begin(self._context, self._host)
+            scheme = "http" if self._context is None else "https"
+            self._made.url = f"{scheme}://{self._host}:{faulty.port}"
             self.is_up.set()
             await self.stop.wait()
             nursery.cancel_scope.cancel()
@@ -187,7 +190,8 @@ def reset(content: bytes, at: int) -> Behave:
         await stream.send_all(answer(200, content[:at], length=len(content)))
         await trio.sleep(0.05)  # or what was sent is thrown away with it
         linger = struct.pack("ii", 1, 0)
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        plain = getattr(stream, "transport_stream", stream)  # below TLS
+        plain.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         return False
 
     return behave

@@ -2,16 +2,23 @@
 
 import pytest
 
+from tests.frontend.certificates import make_pair
 from tests.frontend.live import running
 from tests.frontend.sources import source
 from tests.proxy.pulling import proxy_of, settings_in
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory):
+def own_pair(tmp_path_factory):
+    """The certificate of upstreams under TLS, which `live` trusts."""
+    return make_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory, own_pair):
     """A server that waits for upstreams for a second only. Nothing is left of all the faults."""
     folder = tmp_path_factory.mktemp("proxy")
-    with running(folder / "data", settings_in(folder)) as server:
+    with running(folder / "data", settings_in(folder, ca=str(own_pair.certificate))) as server:
         yield server
         assert server.client.post("/api/v1/fsck").json()["drift"] == []
         assert list((folder / "data" / "uploads").glob("*")) == []
