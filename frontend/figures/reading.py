@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from frontend.figures.counting import FOLDER, Counting
 from frontend.figures.layout import (
@@ -28,6 +29,8 @@ from frontend.figures.layout import (
     row_at,
     state_bytes,
 )
+
+_MOST: Final = (1 << 32) - 1  # an id
 
 
 @dataclass(slots=True)
@@ -84,14 +87,21 @@ class Figures:
             found.uploads += words[AT_UPLOADS] if is_alive else 0
         return found
 
-    def proxied(self) -> dict[int, Proxied]:
-        """All that is known of proxy repositories, by their ids."""
+    def of(self, repository: int) -> Proxied:
+        """All that is known of one proxy repository."""
+        return self.proxied(repository).get(repository, Proxied())
+
+    def proxied(self, only: int | None = None) -> dict[int, Proxied]:
+        """All that is known of proxy repositories, by their ids, or of one."""
         found: dict[int, Proxied] = {}
         for block, is_alive in self._blocks():
             words = memoryview(block).cast("Q")
             for number in range(min(words[AT_USED], ROWS)):
                 at = row_at(number)
-                each = found.setdefault(words[at] - 1, Proxied())
+                repository = words[at] - 1
+                if only not in (None, repository) or not 0 <= repository <= _MOST:
+                    continue
+                each = found.setdefault(repository, Proxied())
                 each.counts.add(Counts(**{name: words[at + WORD_OF[name]] for name in COUNTS}))
                 state = SourceState.decode(block[state_bytes(number)])
                 if is_alive and state.state:

@@ -18,7 +18,6 @@ from frontend.access.standing import iter_visible, may
 from frontend.domain.deeds import Deed
 from frontend.domain.message import Principal
 from frontend.domain.names import MAX_NAME, parse_repository
-from frontend.figures.reading import Proxied
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, has_not_changed, require_match
 from frontend.management.health import HealthShown, shown_health
@@ -270,7 +269,7 @@ class Repositories:
     def _health(self, asked: Asked, record: Repository) -> HealthShown | None:
         if record.source is None:
             return None
-        found = self._registry.figures.proxied().get(record.id, Proxied())
+        found = self._registry.figures.of(record.id)
         look = partial(may, principal=asked.principal, action="admin", name=asked.repository)
         is_administrator = self._store.read(partial(look, record=record))
         return shown_health(record, found, is_administrator=is_administrator)

@@ -128,7 +128,7 @@ class Eviction:
         roots = self._oldest.get(number, deque())
         image, digest = fresh
         kept = self._store.read(partial(root_of, image=image, digest=digest))
-        has_gone = False
+        gone = 0
         while roots:
             record = self._store.read(partial(_over, repository=repository))
             if record is None:
@@ -136,8 +136,10 @@ class Eviction:
             root = roots.popleft()
             is_pulled = self._store.read(partial(wanted_at, root=root)) != root.at
             if root[1:] != kept[1:] and not is_pulled:
-                has_gone |= await self._remove(repository, record, root)
-        return has_gone
+                gone += await self._remove(repository, record, root)
+        if gone:
+            _log.info("%s: %d images went to make room", repository, gone)
+        return gone > 0
 
     async def _remove(self, repository: str, record: Repository, root: Idle) -> bool:
         """Take one away with what only it needed; False: it changed meanwhile, and stays."""

@@ -61,6 +61,8 @@ def test_all_processes_count_together(two):
     }
     assert (traffic.bytes_sent, traffic.uploads) == (15, 4)
     assert proxied.keys() == {7}
+    assert figures.of(7) == proxied[7]
+    assert figures.of(8).counts == Counts()
     assert proxied[7].counts == Counts(hits=2, misses=2, stale_served=1, bytes_served=150)
 
 
