@@ -2,12 +2,19 @@
 
 from frontend.registry.call import Registry
 from frontend.web.account import AccountPages
+from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
 from frontend.web.page import Page
 from frontend.web.search import SearchPages
 from frontend.web.signing import SigningPages
 
-ROOMS = (HomePages, SigningPages, AccountPages, SearchPages)
+ROOMS = (
+    HomePages,
+    SigningPages,
+    AccountPages,
+    SearchPages,
+    ConnectPages,
+)
 
 
 def web_pages(registry: Registry) -> tuple[Page, ...]:

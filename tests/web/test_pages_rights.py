@@ -25,6 +25,7 @@ ROWS = {
     "POST /account/tokens": ACCOUNT,
     "POST /account/tokens/<id>/revoke": ACCOUNT,
     "POST /account/sessions/<id>/end": ACCOUNT,
+    "GET /connect": ANYBODY,
 }
 
 IN, SIGN_IN = "let in", "sign in"
