@@ -30,20 +30,20 @@ class Pair:
 
 
 @cache
-def _made(number: int) -> tuple[bytes, bytes]:
+def _made(number: int, names: str) -> tuple[bytes, bytes]:
     need("openssl", "openssl")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-days", "2", "-subj", f"/CN=orlop-{number}"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "-", "-out", "-"]
+    command += ["-addext", f"subjectAltName={names}", "-keyout", "-", "-out", "-"]
     text = subprocess.run(command, check=True, capture_output=True).stdout  # noqa: S603 - constant
     key, mark, certificate = text.partition(b"-----BEGIN CERTIFICATE-----")
     assert mark, "openssl says something else"
     return mark + certificate, key
 
 
-def make_pair(folder: Path, number: int = 1) -> Pair:
+def make_pair(folder: Path, number: int = 1, names: str = "IP:127.0.0.1") -> Pair:
     """Write a pair into `folder`; the same `number` is the same pair, and another one is not."""
-    certificate, key = _made(number)
+    certificate, key = _made(number, names)
     pair = Pair(folder / f"certificate-{number}.pem", folder / f"key-{number}.pem")
     pair.certificate.write_bytes(certificate)
     pair.key.write_bytes(key)
