@@ -219,18 +219,25 @@ def _names(key: bytes, value: bytes) -> None:
 def _package(order: names.Order, entry: bytes) -> None:
     """Read an entry; raises as the others do."""
     if order is names.Order.NAME:
-        path, tag, digest = names.decode(entry)
-        _text(path.encode())
-        line = names.manifest_line(digest or b"") if tag is None else names.tag_line(tag)
-        if digest is not None:
-            _empty(_digest(digest))
-        is_same = names.name_entry(path, line) == entry
+        path, line = blocks.split_entry(entry)
+        _text(path)
+        is_same = names.name_entry(path.decode(), line) == entry
     else:
         letters, line = listed.split_value_entry(entry)
         image = bytes(4) + listed.image_number(letters)
         is_same = listed.value_entry(listed.value_of(entry), image, line) == entry
-    if not is_same or line in (b"", names.UNTAGGED):
+    if not is_same or _line(line) != line:
         raise ValueError(entry)
+
+
+def _line(line: bytes) -> bytes:
+    """Read a line, and write it again."""
+    _, tag, digest = names.named("", line)
+    if tag is not None:
+        _text(line)
+        return names.tag_line(tag)
+    _empty(_digest(digest or b""))
+    return names.manifest_line(digest or b"")
 
 
 def _pulled(key: bytes, value: bytes) -> None:

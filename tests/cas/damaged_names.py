@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from index import blocks, keys, names, ordering
+from index.listed import value_entry
 from index.names import Order
 from index.records import Image, Manifest, Tag
 from tests.cas.damage import ABSENT, NOWHERE, add, alter, drop, first, spoil, with_first
@@ -44,6 +45,14 @@ MENDABLE = [
          "manifest", key, replace(Manifest.decode(value), total=5).encode())),
      "is not listed by size"),
     ("names cannot be read", spoil("names"), "cannot be read"),
+    *(
+        (f"a line of the order of pushes is {what}",
+         list_block(BY_PUSH, [value_entry(1, NOWHERE, line)]), "cannot be read")
+        for what, line in (
+            ("no text", b"v\xff"), ("no tag", b""), ("no digest", b"~"),
+            ("no letters", b"~a*b"), ("half a digest", b"~" + names.letters(b"\1abc")),
+        )
+    ),
     ("names are not in order", reverse_the_first_lines, "cannot be read"),
     ("names are miscounted", list_block(BY_NAME, [b"z\0v1"], 2), "cannot be read"),
     ("names overlap", list_block(BY_NAME, [b"a\0all0"]), "the block before it goes further"),

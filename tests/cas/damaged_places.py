@@ -1,9 +1,10 @@
-"""Every way to damage how repositories are named, in the store of `tests.cas.damage`."""
+"""Ways to damage names of repositories, and their journal, in the store of `tests.cas.damage`."""
 
 from msgspec.structs import replace
 
 from index import keys
-from index.records import Repository
+from index.journal import entry_key, place_key
+from index.records import Entry, Repository
 from tests.cas.damage import add
 
 NAME, OTHER = b"local/images", b"local/other"
@@ -31,6 +32,13 @@ def take_the_id_of_another(transaction) -> None:
     number(2)(transaction)
 
 
+def note_a_place_twice(transaction) -> None:
+    value = Entry(at=1, action="x", repository=1, number=1).encode()
+    for sequence in (1, 2):
+        transaction.put("journal", entry_key(sequence), value)
+    transaction.put("journal", place_key(1, 1), keys.u64(2))
+
+
 # name, damage, what fsck says of it; repair mends each of them, and nothing that was served goes
 MENDABLE = [
     ("a repository has a second row by id", add("repository_by_id", keys.u32(77), NAME),
@@ -40,4 +48,6 @@ MENDABLE = [
      "repository local/images: has the id 77, and is 1"),
     ("a repository's row has the id of another", take_the_id_of_another,
      "repository local/images: has the id 2, and is 1"),
+    ("two journal entries have one place", note_a_place_twice,
+     "journal entry 1: its place is that of 2"),
 ]  # fmt: skip
