@@ -76,7 +76,7 @@ class Exchange:
             said = ("OCI-Namespace", self.mirrored.namespace)
             response = replace(response, headers=(*response.headers, said))
         way = Way(receive, send, outlet_of(self.scope))
-        await deliver(versioned(response), body, way, self.registry.store)
+        await deliver(finished(response, self.user), body, way, self.registry.store)
 
     async def _answer(self, body: Body) -> Response:
         try:
@@ -193,8 +193,17 @@ def join_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def versioned(response: Response) -> Response:
-    """Every answer of `/v2/` says which API it is of."""
-    if API_VERSION in response.headers:
-        return response
-    return replace(response, headers=(API_VERSION, *response.headers))
+def finished(response: Response, user: str) -> Response:
+    """The answer with what every one of `/v2/` says: which API it is of, and whom it is for.
+
+    A cache before us hands what is for a `user` to nobody else: it may not know that a cookie, too,
+    says who asks. Source: RFC 9111, 5.2.2.7.
+    """
+    headers = (
+        response.headers if API_VERSION in response.headers else (API_VERSION, *response.headers)
+    )
+    if user:
+        said = dict(headers).get("Cache-Control", "no-cache")
+        others = (each for each in headers if each[0] != "Cache-Control")
+        headers = (*others, ("Cache-Control", f"private, {said}"))
+    return response if headers is response.headers else replace(response, headers=headers)

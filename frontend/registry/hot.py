@@ -20,7 +20,7 @@ from frontend.domain.faults import TooManyRequests
 from frontend.domain.message import ANONYMOUS, Client, Principal, Request, Response, Slice
 from frontend.errors import KNOWN_ERRORS, error_response
 from frontend.figures.counting import Counting
-from frontend.registry.adapter import join_headers, versioned, wanted_scope
+from frontend.registry.adapter import finished, join_headers, wanted_scope
 from frontend.registry.call import Registry
 from frontend.registry.mirrors import is_mirrored
 from frontend.registry.recent import Answer, Recent
@@ -108,7 +108,7 @@ class HotRegistry:
             scope = wanted_scope(route, head.method)
             await authenticator.authenticate(headers, client, scope, head.method)
         except KNOWN_ERRORS as error:
-            refusal = versioned(error_response(error, method=head.method, realm=realm))
+            refusal = finished(error_response(error, method=head.method, realm=realm), "")
             refused = _encoded(head, refusal, ANONYMOUS, 0.0)
             refused = refused._replace(told=self._told(headers))
             return self._counted(refused, address, started)
@@ -131,7 +131,7 @@ class HotRegistry:
                 limits.check_rate(made.user, address)
             except TooManyRequests as error:
                 _close(made.body)
-                refusal = versioned(error_response(error, method=made.method))
+                refusal = finished(error_response(error, method=made.method), made.user)
                 beginning = begin_head(refusal.status, refusal.headers)
                 status, body = int(refusal.status), refusal.body
                 made = made._replace(status=status, beginning=beginning, body=body, cached=0)
@@ -168,7 +168,7 @@ class HotRegistry:
         if response.extend is not None:
             return None  # to renew a lease is a write. HEAD alone asks for it, and opens no blob
         until = min(proof.until, time.monotonic() + response.lasts)
-        return _encoded(head, versioned(response), proof.principal, until)
+        return _encoded(head, finished(response, proof.principal.name), proof.principal, until)
 
 
 def _encoded(head: Head, response: Response, who: Principal, until: float) -> Answer:

@@ -8,6 +8,7 @@ import pytest
 from frontend.access.passwords import hash_password
 from frontend.access.users import User, put
 from tests.frontend.live import ADMIN, PASSWORD, codes, digest_of
+from tests.frontend.people import person
 
 NOBODY = httpx.BasicAuth("nobody", "anything")
 WRONG = httpx.BasicAuth("admin", "wrong")
@@ -270,3 +271,29 @@ def _account(live, name: str, password: str, epoch: int, role: str = "user") -> 
     user = User(hash=hash_password(password), role=role, epoch=epoch)
     live.run(live.registry.store.commit, [put(name, user)])
     return user
+
+
+@pytest.mark.parametrize("way", ["hot", "application"])
+@pytest.mark.parametrize("what", ["blobs/{}", "blobs/sha256:" + 64 * "0", "tags/list"])
+def test_a_cache_before_us_hands_to_nobody_what_was_for_somebody(live, what, way, monkeypatch):
+    """It may not know that a cookie, too, says who asks."""
+    if way == "application":
+        monkeypatch.setattr("frontend.registry.hot._hot_route", lambda head: None)
+    image, somebody = live.image("local/public"), person(live)
+    digest = live.push(image, b"cached")
+    path = f"/v2/{image}/{what.format(digest)}"
+    ours = [somebody.ask("GET", path), somebody.sign_in().ask("GET", path)]
+    anybodys = live.stranger.get(path)
+
+    for answer in ours:
+        assert answer.status_code == anybodys.status_code
+        assert answer.headers["Cache-Control"].startswith("private, ")
+        assert len(answer.headers.get_list("Cache-Control")) == 1
+    assert "private" not in anybodys.headers.get("Cache-Control", "")
+    if what == "blobs/{}":
+        assert ours[0].headers["Cache-Control"] == "private, max-age=31536000, immutable"
+        assert anybodys.headers["Cache-Control"] == "max-age=31536000, immutable"
+        tag = {"If-None-Match": f'"{digest}"'}
+        unchanged = somebody.ask("GET", path, headers=tag)
+        assert unchanged.status_code == 304
+        assert unchanged.headers["Cache-Control"].startswith("private, ")
