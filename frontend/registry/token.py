@@ -5,6 +5,7 @@ be good for is no error: rights are decided when it is used. Source: distributio
 docs/content/spec/auth/token.md and oauth.md.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from cas.errors import Busy, DaemonAway, StorageFull, StoreFailed
 from cas.verbs import View
 from frontend.access.accounts import claims_of, proven_user
 from frontend.access.secret import is_access_token, is_refresh_token
@@ -27,13 +29,17 @@ from frontend.domain.paging import first, parse_query
 from frontend.domain.rights import CATALOG, Action, allowed, parse_scopes
 from frontend.registry.call import Registry
 from frontend.server.body import Body
-from index.errors import ExpectationsFailed
+from index.errors import ExpectationsFailed, IndexFailed, NoSpace, WriterBusy
 
 FORM_LIMIT: Final = 16 << 10  # bytes
 MAX_REFRESH: Final = 50  # refresh tokens of one account; the oldest go
 _MAX_FIELDS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
+# A full disk, a daemon that is away, one that has too much to do.
+_UNWRITTEN: Final = (StorageFull, Busy, DaemonAway, StoreFailed, NoSpace, WriterBusy, IndexFailed)
 _ENDED: Final = "the refresh token is not valid any more: log in again"
+
+_log = logging.getLogger("orlop.token")
 
 Fields = Sequence[tuple[str, str]]
 
@@ -116,7 +122,10 @@ async def _by_password(registry: Registry, fields: Fields, address: str) -> Prin
 
 
 async def _refresh(registry: Registry, principal: Principal, fields: Fields, address: str) -> str:
-    """A new refresh token of whoever just proved who he is; empty for the anonymous."""
+    """A new refresh token of whoever just proved who he is; empty for the anonymous.
+
+    Also while nothing can be written: the client then keeps the password, and can pull.
+    """
     if principal.is_anonymous:
         return ""
     user, now = proven_user(principal), registry.site.now()
@@ -145,6 +154,9 @@ async def _refresh(registry: Registry, principal: Principal, fields: Fields, add
         await registry.store.commit([*drops, *changes, note], expect(principal.evidence))
     except ExpectationsFailed:
         raise Unauthorized("what you logged in with was changed meanwhile") from None
+    except _UNWRITTEN as error:
+        _log.warning("a client logs in without a refresh token: %s", error)
+        return ""
     return secret
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from cas.errors import DaemonAway, StorageFull
 from frontend.registry.token import MAX_REFRESH
+from index.errors import NoSpace, WriterBusy
 from tests.frontend.live import codes, digest_of
 from tests.frontend.people import bearer, person, repository
 
@@ -185,3 +187,26 @@ def test_head_makes_nothing_that_lasts(live):
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 def test_there_is_no_other_method(live, method):
     assert live.stranger.request(method, "/v2/token").status_code == 405
+
+
+@pytest.mark.parametrize("error", [NoSpace(), StorageFull(0, 1), DaemonAway(), WriterBusy(1)])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_who_logs_in_while_nothing_can_be_written_can_pull(
+    live, owner, place, method, error, monkeypatch
+):
+    async def refuse(self, changes, expectations=()):
+        raise error
+
+    monkeypatch.setattr(type(live.registry.store), "commit", refuse)
+    scope = f"repository:{place}/app:pull"
+    if method == "GET":
+        asked = {"scope": scope, "offline_token": "true"}
+        answer = live.stranger.get("/v2/token", params=asked, auth=owner.auth)
+    else:
+        form = {"username": owner.name, "password": owner.password, "scope": scope}
+        answer = post(live, grant_type="password", access_type="offline", **form)
+
+    assert answer.status_code == 200
+    assert "refresh_token" not in answer.json()
+    path = f"/v2/{place}/app/blobs/{digest_of(CONTENT)}"
+    assert live.stranger.get(path, headers=bearer(answer.json()["token"])).content == CONTENT
