@@ -11,7 +11,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from frontend.domain.manifests import IMAGES, INDEXES
 
@@ -26,6 +26,9 @@ _CHART: Final = "application/vnd.cncf.helm."  # Source: helm, pkg/registry/const
 # Source: cosign, specs/SIGNATURE_SPEC.md and pkg/types; notation, signature-specification.md.
 _SIGNATURES: Final = ("cosign.artifact.sig", "cosign.simplesigning", "notary.signature", "sigstore")
 _BILLS: Final = ("spdx", "cyclonedx", "syft", "cosign.artifact.sbom")
+# Source: in-toto, spec/v1/bundle.md, and BuildKit, attestation-storage.md.
+_ATTESTATIONS: Final = ("in-toto", "slsa", "attestation")
+Attached = Literal["signature", "sbom", "attestation", "other"]
 _ATTACHED: Final = re.compile(r"sha(?:256|512)-[0-9a-f]{64,128}\.(sig|sbom)")
 
 
@@ -88,3 +91,19 @@ def texts_of(text: str) -> Sequence[str]:
         "sbom": _BILLS,
     }
     return known.get(text, (text,))
+
+
+def attachment_tags(digest: str) -> Sequence[str]:
+    """Tags under which cosign keeps what it attaches to a manifest, beside referrers."""
+    algorithm, _, digits = digest.partition(":")
+    return tuple(f"{algorithm}-{digits}.{ending}" for ending in ("sig", "sbom", "att"))
+
+
+def attached_kind(media_type: str, artifact_type: str, tag: str = "") -> Attached:
+    """What a manifest is to the one that it is attached to."""
+    if is_of_type("signature", media_type, artifact_type, tag):
+        return "signature"
+    if is_of_type("sbom", media_type, artifact_type, tag):
+        return "sbom"
+    is_attested = tag.endswith(".att") or any(each in artifact_type for each in _ATTESTATIONS)
+    return "attestation" if is_attested else "other"

@@ -16,6 +16,7 @@ from frontend.management.grants import Grants
 from frontend.management.journal import Journal
 from frontend.management.lists import Lists
 from frontend.management.maintenance import Maintenance
+from frontend.management.manifest import Manifests
 from frontend.management.metrics import Metrics
 from frontend.management.packages import Packages
 from frontend.management.repositories import Repositories
@@ -77,6 +78,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
         Grants,
         Packages,
         Lists,
+        Manifests,
         Searches,
         Maintenance,
         Metrics,

@@ -46,6 +46,7 @@ ROWS = {
     f"DELETE {R}/packages": DELETE,
     f"GET {R}/packages": SEE,
     f"GET {R}/images": SEE,
+    f"GET {R}/manifest": SEE,
     f"GET {R}/grants": MANAGE,
     f"GET {R}/grants/<username>": MANAGE,
     f"PUT {R}/grants/<username>": MANAGE,

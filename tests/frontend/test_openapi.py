@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests" / "data" / "openapi" / "schema-3.1.json").read_text())
 PATH = "/api/v1/openapi.json"
 PLACES = {"storage": "local", "name": "images", "username": "admin"}
-NEEDED = {"q": "images"}  # parameters of queries
+NEEDED = {"q": "images", "image": "app", "reference": "v1"}  # parameters of queries
 SIGN_OUT = ("DELETE", "/api/v1/session")  # only a session can: test_sessions_api.py
 METHODS = {"get", "post", "put", "patch", "delete"}
 
