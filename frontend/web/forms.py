@@ -84,7 +84,7 @@ class Refusal:
         """Say it as the management API does, without the parts that are for programs."""
         where = _WHERE.search(detail)
         said = detail.partition(" - at `")[0].removeprefix("the body is not as expected: ")
-        return cls(action, status, said, where[1].partition(".")[0] if where else "")
+        return cls(action, status, said, where[1].rpartition(".")[2] if where else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,11 @@ class Visit:
         return f"{self.place['storage']}/{self.place['name']}"
 
     @property
+    def place_of_repository(self) -> dict[str, str]:
+        """The same, as the API's calls of a repository take it."""
+        return {"storage": self.place["storage"], "name": self.place["name"]}
+
+    @property
     def host(self) -> str:
         """What names of images begin with: where clients of this visitor find us."""
         return self.client.realm.service

@@ -2,6 +2,7 @@
 
 from frontend.registry.call import Registry
 from frontend.web.account import AccountPages
+from frontend.web.admin_repositories import AdminRepositoryPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
 from frontend.web.page import Page
@@ -14,6 +15,7 @@ ROOMS = (
     AccountPages,
     SearchPages,
     ConnectPages,
+    AdminRepositoryPages,
 )
 
 

@@ -26,6 +26,15 @@ ROWS = {
     "POST /account/tokens/<id>/revoke": ACCOUNT,
     "POST /account/sessions/<id>/end": ACCOUNT,
     "GET /connect": ANYBODY,
+    "GET /admin": ADMIN,
+    "GET /admin/repositories": ADMIN,
+    "GET /admin/repositories/new": ADMIN,
+    "POST /admin/repositories": ADMIN,
+    "GET /admin/repositories/<storage>/<name>": MANAGE,
+    "POST /admin/repositories/<storage>/<name>/settings": MANAGE,
+    "POST /admin/repositories/<storage>/<name>/delete": ADMIN,
+    "POST /admin/repositories/<storage>/<name>/grants": MANAGE,
+    "POST /admin/repositories/<storage>/<name>/grants/<username>/revoke": MANAGE,
 }
 
 IN, SIGN_IN = "let in", "sign in"
