@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.orlop import Orlop
 from tests.e2e.programs import wait_until
 from tests.frontend.live import digest_of, read_to_end
-from tests.frontend.sources import Gate, saying
+from tests.frontend.sources import Gate, saying, silent
 from tests.proxy.pulling import layer
 from tests.upstream.faulty import answer
 
@@ -31,14 +31,14 @@ class Served:
     supervisor: subprocess.Popen[bytes]
     proxy: str = ""
 
-    def take(self, digest: str) -> tuple[bytes, bool]:
-        """Pull a blob; returns what came, and whether that was all that was promised."""
+    def take(self, digest: str, kind: str = "blobs") -> tuple[bytes, bool]:
+        """Pull something; returns what came, and whether that was all that was promised."""
         connection = self.orlop.registry.connect()
         connection.connect()
         with connection.sock as peer:
             peer.settimeout(60)
             authorization = self.orlop.registry.authorization
-            head = f"GET /v2/{self.proxy}/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\n"
+            head = f"GET /v2/{self.proxy}/app/{kind}/{digest} HTTP/1.1\r\nHost: x\r\n"
             own = f"Authorization: {authorization}\r\nConnection: close\r\n\r\n"
             peer.sendall((head + own).encode())
             received = read_to_end(peer)
@@ -86,9 +86,15 @@ def orlop(tmp_path):
 @pytest.fixture
 def served(orlop, far):
     with orlop.serve("--workers", "2") as supervisor:
+        # The first worker answers before the second one is there to get its part of the clients.
+        wait_until(lambda: ready(orlop) == 3, "daemon and workers are ready", supervisor, orlop.log)
         made = Served(orlop, supervisor)
         made.proxy = new_repository(orlop, far)
         yield made
+
+
+def ready(orlop):
+    return orlop.log.read_text().count("is ready as process")
 
 
 def new_repository(orlop, far):
@@ -138,6 +144,22 @@ def test_when_the_process_that_fetches_is_killed_the_others_go_on(served, far):
     assert all(content.startswith(body) for body, is_whole in taken if not is_whole)
     assert 0 < len(whole) < CLIENTS
     assert served.take(digest) == (content, True)
+    served.is_clean()
+
+
+def test_when_the_process_that_asks_for_a_manifest_is_killed_another_one_does(served, far):
+    digest = far.image(layer(10))
+    far.misbehave("GET", "/t", silent())
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        asked = [pool.submit(served.take, "t", "manifests") for _ in range(CLIENTS)]
+        wait_until(lambda: len(far.asked("GET", "/t")) == 1, "one of them asks")
+        os.kill(served.fetching(far.port), signal.SIGKILL)
+        taken = [each.result() for each in asked]
+
+    whole = [body for body, is_whole in taken if is_whole]
+    assert {digest_of(body) for body in whole} == {digest}
+    assert len(whole) < CLIENTS
+    assert digest_of(served.take("t", "manifests")[0]) == digest
     served.is_clean()
 
 
