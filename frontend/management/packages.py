@@ -8,11 +8,10 @@ import msgspec
 import trio
 
 from cas.digest import Digest
-from cas.errors import DigestInvalid
 from frontend.domain.deeds import Deed
-from frontend.domain.faults import FrontendFault
 from frontend.domain.names import parse_name, parse_tag
 from frontend.domain.tag_rules import rules_for
+from frontend.errors import KNOWN_ERRORS, wire
 from frontend.management.committing import commit
 from frontend.management.problems import NotFound
 from frontend.management.routing import Asked, OnRepository, Reply, Route
@@ -98,18 +97,22 @@ class Packages:
         record: Repository | None = self._store.read(lambda view: view.repository(repository))
         if record is None:
             raise NotFound(f"no repository {repository[:200]} that you may use")
-        outcome = Deleted([], [], [])
+        packages: list[Package] = asked.body.items
+        found: dict[int, tuple[str, str]] = {}
         limiter = trio.CapacityLimiter(AT_ONCE)
 
-        async def delete_one(package: Package) -> None:
+        async def delete_one(number: int) -> None:
             async with limiter:
-                which, reason = await self._delete(asked, record, package)
-            said = Outcome(package.image, package.tag, package.digest, reason or None)
-            getattr(outcome, which).append(said)
+                found[number] = await self._delete(asked, record, packages[number])
 
         async with trio.open_nursery() as nursery:
-            for package in asked.body.items:
-                nursery.start_soon(delete_one, package)
+            for number in range(len(packages)):
+                nursery.start_soon(delete_one, number)
+        outcome = Deleted([], [], [])
+        for number, (which, reason) in sorted(found.items()):
+            each = packages[number]
+            said = Outcome(each.image, each.tag, each.digest, reason or None)
+            getattr(outcome, which).append(said)
         return Reply(outcome)
 
     async def _delete(self, asked: Asked, record: Repository, package: Package) -> tuple[str, str]:
@@ -120,12 +123,12 @@ class Packages:
             rules = rules_for(record, asked.repository, [change])
             deed = Deed("package.delete", _target(asked.repository, package), asked.repository)
             await commit(self._registry, asked, deed, [change], [*expectations, *rules, current])
-        except (FrontendFault, DigestInvalid, ValueError) as error:
-            return "rejected", str(error)
         except TargetMissing:
             return "missing", ""
         except ExpectationsFailed as error:
             return self._refusal(error.failed)
+        except (*KNOWN_ERRORS, ValueError) as error:  # what else was deleted is to be told
+            return "rejected", wire(error).message or str(error)
         return "deleted", ""
 
     def _refusal(self, failed: Sequence[Expectation]) -> tuple[str, str]:

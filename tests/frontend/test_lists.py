@@ -6,7 +6,9 @@ from itertools import count
 import pytest
 
 from cas.digest import Digest
+from cas.errors import Busy
 from frontend.domain.manifests import OCI_INDEX, OCI_MANIFEST
+from index.changes import DropPackage
 from tests.frontend.live import digest_of
 from tests.frontend.world import image_json
 
@@ -252,3 +254,30 @@ def test_more_packages_than_a_page_are_not_deleted_at_once(live, repository):
     assert [answer.status_code for answer in answers] == [200, 400]
     assert len(answers[0].json()["missing"]) == 1000
     assert "1000" in answers[1].json()["detail"]
+
+
+def test_what_fails_is_told_beside_what_was_deleted_in_the_order_of_the_call(
+    live, repository, monkeypatch
+):
+    store = live.registry.store
+    commit = store.commit
+
+    async def commit_some(changes, expectations=()):
+        if any(isinstance(each, DropPackage) and each.tag == "v2" for each in changes):
+            raise Busy("the queue")
+        return await commit(changes, expectations)
+
+    for number in range(6):
+        push(live, f"{repository}/app", f"v{number}")
+    items = [{"image": "app", "tag": f"v{number}"} for number in (5, 2, 0, 9, 1, 8, 3)]
+    monkeypatch.setattr(store, "commit", commit_some)
+
+    answer = live.client.request(
+        "DELETE", f"/api/v1/repositories/{repository}/packages", json={"items": items}
+    )
+
+    assert answer.status_code == 200
+    found = answer.json()
+    assert [each["tag"] for each in found["deleted"]] == ["v5", "v0", "v1", "v3"]
+    assert [each["tag"] for each in found["missing"]] == ["v9", "v8"]
+    assert found["rejected"] == [items[1] | {"reason": str(Busy("the queue"))}]
