@@ -64,7 +64,7 @@ class Visit:
         return f"{self.place['storage']}/{self.place['name']}"
 
     @property
-    def place_of_repository(self) -> dict[str, str]:
+    def place_of_repository(self) -> dict[str, Any]:
         """The same, as the API's calls of a repository take it."""
         return {"storage": self.place["storage"], "name": self.place["name"]}
 
