@@ -1,18 +1,21 @@
-"""Pages of a repository's packages, and of its images.
+"""Pages of a repository's packages.
 
 Without `contains` a page costs itself and a step over the keys of blocks; so does one by name of a
-single image. Whatever else is left out has to be looked at, block by block: then, and for images, a
-page costs the repository's blocks (a million packages: a second), and belongs in a thread.
+single image. One by time or size of a single image costs what lies between it and the nearer end of
+the order. Whatever else is left out has to be looked at, block by block: then a page costs the
+repository's blocks (a million packages: a second), and belongs in a thread; so does a page in an
+order of the caller's own (`keys`), which costs all names of the image.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from index import blocks, keys, names, ordering
 from index.listed import image_letters, image_number, split_value_entry
 from index.names import Order
-from index.records import Image, Manifest
+from index.records import Manifest
 from index.view import View
 
 
@@ -20,23 +23,27 @@ from index.view import View
 class Selection:
     """Which packages, in which order: those of one image (None: of all), with text in their name.
 
-    `contains` is looked for in `path:tag`, whatever the case; see `index.names.matching`.
+    `contains` is looked for in `path:tag`, whatever the case; see `index.names.matching`. Tags of
+    one image may be ordered by `keys` of theirs, and what has no tag then comes last.
     """
 
     order: Order = Order.NAME
     is_descending: bool = False
     image: str | None = None
     contains: str = ""
+    keys: Callable[[Sequence[str]], Sequence[str]] | None = None  # with order NAME, and an image
 
     @property
     def is_costly(self) -> bool:
         """Whether more has to be read than the page."""
-        return bool(self.contains) or (self.image is not None and self.order is not Order.NAME)
+        is_apart = self.image is not None and self.order is not Order.NAME
+        return bool(self.contains) or is_apart or self.keys is not None
 
 
 class Package(NamedTuple):
     """One of a page. `record` is None of a tag that names what is no manifest."""
 
+    image: bytes  # I
     path: str
     tag: str | None
     digest: bytes  # D
@@ -91,7 +98,7 @@ class _Reader:
         pushed = tag or record
         pulled_at = keys.number(self.view.get("pulled", image + digest) or b"\0")
         at, by = (0, "") if pushed is None else (pushed.pushed_at, pushed.pushed_by)
-        return Package(path, found.tag, digest, at, by, record, pulled_at)
+        return Package(image, path, found.tag, digest, at, by, record, pulled_at)
 
 
 # --- pages ---
@@ -106,21 +113,6 @@ def list_packages(
     total, entries = find(reader, selection, start, stop)
     found = (reader.package(selection.order, entry) for entry in entries)
     return total, [package for package in found if package is not None]
-
-
-def list_images(
-    view: View, repository: int, start: int, stop: int
-) -> tuple[int, list[tuple[str, Image]]]:
-    """How many images have a package, and those of a page in the order of their paths."""
-    found = []
-    total = 0
-    for key, value in view.scan("image", keys.u32(repository)):
-        image = Image.decode(value)
-        if image.manifests or image.tags:
-            if start <= total < stop:
-                found.append((key[4:].decode(), image))
-            total += 1
-    return total, found
 
 
 def _bounds(image: str | None) -> tuple[bytes, bytes | None]:
@@ -148,12 +140,46 @@ def _ranked(
 def _filtered(
     reader: _Reader, selection: Selection, start: int, stop: int
 ) -> tuple[int, list[bytes]]:
+    if selection.keys is not None:
+        return _sorted(reader, selection, start, stop)
+    if not selection.contains:
+        return _nearest(reader, selection, start, stop)
     found: list[bytes] = []
     total = 0
     for total, entry in enumerate(_iter_selected(reader, selection), 1):
         if start < total <= stop:
             found.append(entry)
     return total, found
+
+
+def _nearest(
+    reader: _Reader, selection: Selection, start: int, stop: int
+) -> tuple[int, list[bytes]]:
+    """All of an image by time or size: how many there are is known without looking at them."""
+    by_name = names.prefix(reader.repository, Order.NAME)
+    total = ordering.measure(reader.view, by_name, *_bounds(selection.image)).total
+    stop = min(stop, total)
+    if stop <= total - start:
+        return total, list(islice(_iter_selected(reader, selection), start, stop))
+    back = replace(selection, is_descending=not selection.is_descending)
+    found = islice(_iter_selected(reader, back), total - stop, max(total - start, 0))
+    return total, list(found)[::-1]
+
+
+def _sorted(
+    reader: _Reader, selection: Selection, start: int, stop: int
+) -> tuple[int, list[bytes]]:
+    """In the order of the selection's own keys."""
+    entries = list(_iter_selected(reader, replace(selection, is_descending=False)))
+    before = len(_bounds(selection.image)[0])  # of a line in an entry
+    tagged = [entry for entry in entries if not entry.startswith(names.UNTAGGED, before)]
+    tags = b"\n".join([entry[before:] for entry in tagged]).decode().split("\n") if tagged else []
+    pairs = sorted(
+        zip(selection.keys(tags), tagged, strict=True),  # type: ignore[misc] # it has some
+        reverse=selection.is_descending,
+    )
+    ordered = [entry for _, entry in pairs] + entries[len(tagged) :]
+    return len(ordered), ordered[start:stop]
 
 
 def _iter_selected(reader: _Reader, selection: Selection) -> Iterator[bytes]:

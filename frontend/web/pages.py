@@ -5,12 +5,14 @@ from frontend.web.account import AccountPages
 from frontend.web.admin_repositories import AdminRepositoryPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
+from frontend.web.images import ImagePages
 from frontend.web.page import Page
 from frontend.web.search import SearchPages
 from frontend.web.signing import SigningPages
 
 ROOMS = (
     HomePages,
+    ImagePages,
     SigningPages,
     AccountPages,
     SearchPages,

@@ -14,6 +14,7 @@ from tests.frontend.world import image_json
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+WAYS = ("asc", "desc")
 _numbers = count(1)
 
 
@@ -90,6 +91,7 @@ def test_a_tag_is_listed_with_all_that_people_ask_of_it(live, repository):
         "platforms": ["linux/arm/v7"],
         "pushed_by": "admin",
         "pulled_at": None,
+        "signed": False,
     }
 
 
@@ -122,7 +124,9 @@ def test_pages_of_any_order_are_cut_by_rank(live, repository):
     for number in range(5):
         push(live, f"{repository}/app", f"v{number}", layers=[b"x" * (50 - 10 * number)])
 
-    for query in ({}, {"sort": "size"}, {"sort": "pushed_at"}, {"q": "v"}, {"image": "app"}):
+    orders = ("name", "version", "pushed_at", "size")
+    of_app = [{"image": "app", "sort": sort, "order": way} for sort in orders for way in WAYS]
+    for query in ({}, {"sort": "size"}, {"sort": "pushed_at"}, {"q": "v"}, *of_app):
         whole = names(listed(live, repository, **query))
         pages = [listed(live, repository, page=page, per_page=2, **query) for page in (1, 2, 3, 4)]
 
@@ -281,3 +285,90 @@ def test_what_fails_is_told_beside_what_was_deleted_in_the_order_of_the_call(
     assert [each["tag"] for each in found["deleted"]] == ["v5", "v0", "v1", "v3"]
     assert [each["tag"] for each in found["missing"]] == ["v9", "v8"]
     assert found["rejected"] == [items[1] | {"reason": str(Busy("the queue"))}]
+
+
+def test_the_tags_of_one_image_may_be_in_the_order_of_their_versions(live, repository):
+    push(live, f"{repository}/app", "v1.9", "v1.10", "v1.10-rc1", "latest")
+    push(live, f"{repository}/app")
+    push(live, f"{repository}/app/more", "v1.11")
+
+    def tags(**query):
+        page = listed(live, repository, image="app", sort="version", **query)
+        return [tag for _, tag in names(page)]
+
+    assert tags() == ["latest", "v1.9", "v1.10-rc1", "v1.10", None]
+    assert tags(order="desc") == ["v1.10", "v1.10-rc1", "v1.9", "latest", None]
+    assert tags(order="desc", page=2, per_page=2) == ["v1.9", "latest"]
+    assert tags(q="v1.10") == ["v1.10-rc1", "v1.10"]
+    answer = live.client.get(f"/api/v1/repositories/{repository}/packages?sort=version")
+    assert answer.status_code == 400
+
+
+def test_a_page_by_time_is_cut_from_whichever_end_is_nearer(live, repository):
+    for number in range(7):
+        push(live, f"{repository}/app", f"v{number}")
+        push(live, f"{repository}/other", f"v{number}")
+
+    for way in WAYS:
+        asked = {"image": "app", "sort": "pushed_at", "order": way}
+        whole = names(listed(live, repository, **asked))
+        pages = [listed(live, repository, page=each, per_page=3, **asked) for each in (1, 2, 3, 4)]
+
+        assert [name for page in pages for name in names(page)] == whole
+        assert len(whole) == 7
+
+
+@pytest.mark.parametrize("way", ["a referrer", "a tag", "something else"])
+def test_a_package_is_signed_when_its_image_holds_a_signature_of_it(live, repository, way):
+    image = f"{repository}/app"
+    made = push(live, image, "v1")
+    subject = {name: made[name] for name in ("mediaType", "digest", "size")}
+    if way == "a tag":
+        push(live, image, made["digest"].replace(":", "-") + ".sig")
+    else:
+        kind = "application/vnd.dev.cosign.artifact.sig.v1+json" if way == "a referrer" else "x/y"
+        config = described(live, image, b"{}", "application/vnd.oci.empty.v1+json")
+        content = json.dumps(image_json(config=config, subject=subject, artifactType=kind)).encode()
+        put(live, image, content, OCI_MANIFEST)
+
+    found = {item["tag"]: item["signed"] for item in listed(live, repository)["items"]}
+
+    assert found["v1"] is (way != "something else")
+
+
+@pytest.fixture
+def tree(live, repository):
+    """Images of which one has others below it."""
+    for image in ("a", "a/b", "a/b/c", "a-b", "d/e"):
+        push(live, f"{repository}/{image}", "v1")
+    return repository
+
+
+def test_images_are_listed_below_a_path_by_text_or_one_by_itself(live, tree):
+    def images(**query):
+        return [item["image"] for item in listed(live, tree, "images", **query)["items"]]
+
+    assert images() == ["a", "a-b", "a/b", "a/b/c", "d/e"]
+    assert images(under="a") == images(under="/a/") == ["a/b", "a/b/c"]
+    assert images(q="B") == ["a-b", "a/b", "a/b/c"]
+    assert images(under="a/b", q="b") == []  # the text is looked for below the path
+    assert images(image="a/b") == ["a/b"]
+    assert images(image="a/nothing") == images(image="d") == []
+
+
+def test_a_folder_has_each_name_once_whether_it_is_an_image_or_has_some_below_it(live, tree):
+    def folder(**query):
+        page = listed(live, tree, "folder", **query)
+        return [
+            (item["path"], item["image"] and item["image"]["image"], item["images_below"])
+            for item in page["items"]
+        ]
+
+    assert folder() == [("a", "a", 2), ("a-b", "a-b", 0), ("d", None, 1)]
+    assert folder(under="a") == [("a/b", "a/b", 1)]
+    assert folder(under="d") == [("d/e", "d/e", 0)]
+    assert folder(under="a-b") == folder(under="nothing") == []
+    assert folder(page=2, per_page=2) == [("d", None, 1)]
+    whole = listed(live, tree, "images")["items"]
+    assert listed(live, tree, "folder")["size"] == sum(item["size"] for item in whole)
+    assert listed(live, tree, "folder", per_page=1)["total"] == 3

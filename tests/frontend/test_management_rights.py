@@ -47,6 +47,7 @@ ROWS = {
     f"GET {R}/packages": SEE,
     f"GET {R}/images": SEE,
     f"GET {R}/manifest": SEE,
+    f"GET {R}/folder": SEE,
     f"GET {R}/grants": MANAGE,
     f"GET {R}/grants/<username>": MANAGE,
     f"PUT {R}/grants/<username>": MANAGE,
