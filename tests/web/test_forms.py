@@ -39,7 +39,7 @@ def test_numbers_may_be_absent_and_have_a_unit():
     [
         ("a password has 8 to 1024 bytes", "a password has 8 to 1024 bytes", ""),
         ("the body is not as expected: Expected `int` - at `$.name`", "Expected `int`", "name"),
-        ("Expected `str` - at `$.upstream.url`", "Expected `str`", "upstream"),
+        ("Expected `str` - at `$.upstream.url`", "Expected `str`", "url"),
     ],
 )
 def test_a_refusal_names_the_field_at_fault(detail, text, field):
