@@ -2,7 +2,9 @@
 
 from frontend.registry.call import Registry
 from frontend.web.account import AccountPages
+from frontend.web.activity import ActivityPages
 from frontend.web.admin_repositories import AdminRepositoryPages
+from frontend.web.admin_users import AdminUserPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
 from frontend.web.images import ImagePages
@@ -18,6 +20,8 @@ ROOMS = (
     SearchPages,
     ConnectPages,
     AdminRepositoryPages,
+    AdminUserPages,
+    ActivityPages,
 )
 
 

@@ -38,6 +38,14 @@ ROWS = {
     "POST /admin/repositories/<storage>/<name>/delete": ADMIN,
     "POST /admin/repositories/<storage>/<name>/grants": MANAGE,
     "POST /admin/repositories/<storage>/<name>/grants/<username>/revoke": MANAGE,
+    "GET /admin/repositories/<storage>/<name>/activity": MANAGE,
+    "GET /admin/activity": ADMIN,
+    "GET /admin/users": ADMIN,
+    "POST /admin/users": ADMIN,
+    "GET /admin/users/<username>": ADMIN,
+    "POST /admin/users/<username>/settings": ADMIN,
+    "POST /admin/users/<username>/password": ADMIN,
+    "POST /admin/users/<username>/delete": ADMIN,
 }
 
 IN, SIGN_IN = "let in", "sign in"

@@ -1,0 +1,134 @@
+"""Administration of accounts: who is there, with which role, and who is let in."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from frontend.domain.faults import RequestInvalid
+from frontend.management.routing import Admin, Paging
+from frontend.management.users import UserPage, UserShown
+from frontend.web.page import Page, Redirect, Shown, Visit
+
+PER_PAGE: Final = 50
+USERS: Final = "/admin/users"
+ONE: Final = "/api/v1/users/<username>"
+ROLES: Final = (
+    ("user", "user: what is granted"),
+    ("admin", "admin: everything in this registry"),
+)
+# Of which field the API's words are, where they do not say so themselves.
+_FIELDS: Final = (
+    ("a user name", "username"),
+    ("user ", "username"),
+    ("a password", "password"),
+    ("the password", "password"),
+)
+
+
+class AdminUserPages:
+    """The handlers."""
+
+    def pages(self) -> tuple[Page, ...]:
+        """The pages, and who may see them."""
+        access, one = Admin("administer users"), f"{USERS}/<username>"
+        return (
+            Page(method="GET", path=USERS, access=access, handler=self.list, query=Paging),
+            Page(method="POST", path=USERS, access=access, handler=self.create, again=self.list),
+            Page(method="GET", path=one, access=access, handler=self.show),
+            Page(
+                method="POST",
+                path=f"{one}/settings",
+                access=access,
+                handler=self.change,
+                again=self.show,
+            ),
+            Page(
+                method="POST",
+                path=f"{one}/password",
+                access=access,
+                handler=self.set_password,
+                again=self.show,
+            ),
+            Page(
+                method="POST",
+                path=f"{one}/delete",
+                access=access,
+                handler=self.delete,
+                again=self.show,
+            ),
+        )
+
+    async def list(self, visit: Visit) -> Shown:
+        """Show all of them, and the form for a new one."""
+        page = 1 if visit.query is None else visit.query.page
+        found: UserPage = await visit.calls.get("/api/v1/users", page=page, per_page=PER_PAGE)
+        values = {"found": found, "typed": _placed(visit).typed(USERS), "roles": ROLES}
+        return Shown("admin_users.html", values)
+
+    async def create(self, visit: Visit) -> Redirect:
+        """Make one."""
+        form = visit.form
+        body = {
+            "username": form.stripped("username"),
+            "password": form["password"],
+            "role": form["role"],
+        }
+        made: UserShown = await visit.calls.post("/api/v1/users", body)
+        return Redirect(USERS, f"{made.username} can sign in now.")
+
+    async def show(self, visit: Visit) -> Shown:
+        """Show one, with all that can be done to him."""
+        reply = await visit.calls.ask("GET", ONE, username=visit.place["username"])
+        found: UserShown = reply.value
+        link = f"{USERS}/{found.username}"
+        visit = _placed(visit)
+        values: dict[str, Any] = {
+            "found": found,
+            "etag": dict(reply.headers).get("ETag", ""),
+            "link": link,
+            "roles": ROLES,
+            "settings": visit.typed(f"{link}/settings"),
+            "password": visit.typed(f"{link}/password"),
+            "deleting": visit.typed(f"{link}/delete"),
+            "is_own": found.username == visit.principal.name,
+        }
+        return Shown("admin_user.html", values)
+
+    async def change(self, visit: Visit) -> Redirect:
+        """Change the role, and whether he is let in."""
+        form = visit.form
+        body = {"role": form["role"], "disabled": bool(form.texts("disabled"))}
+        match = {"if-match": form["etag"]} if form["etag"] else {}
+        name = visit.place["username"]
+        await visit.calls.ask("PATCH", ONE, body, match, username=name)
+        return Redirect(USERS, f"{name} was changed.")
+
+    async def set_password(self, visit: Visit) -> Redirect:
+        """Give somebody another password; one's own needs the current one."""
+        name = visit.place["username"]
+        body: dict[str, Any] = {"password": visit.form["password"]}
+        if name == visit.principal.name:
+            body["current_password"] = visit.form["current_password"]
+        await visit.calls.put(f"{ONE}/password", body, username=name)
+        return Redirect(USERS, f"{name} has another password, and is signed out everywhere else.")
+
+    async def delete(self, visit: Visit) -> Redirect:
+        """Delete somebody whose name was typed.
+
+        Raises:
+            RequestInvalid: another name was.
+        """
+        name = visit.place["username"]
+        if visit.form.stripped("confirm") != name:
+            raise RequestInvalid(f"type {name} to delete the account - at `$.confirm`")
+        await visit.calls.delete(ONE, username=name)
+        return Redirect(USERS, f"{name} was deleted.")
+
+
+def _placed(visit: Visit) -> Visit:
+    refusal = visit.refusal
+    if refusal is None or refusal.field:
+        return visit
+    field = next((name for words, name in _FIELDS if refusal.text.startswith(words)), "")
+    if refusal.text.startswith(("the current password", "to change your own")):
+        field = "current_password"
+    return replace(visit, refusal=replace(refusal, field=field))
