@@ -8,6 +8,7 @@ from frontend.web.admin_users import AdminUserPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
 from frontend.web.images import ImagePages
+from frontend.web.manifests import ManifestPages
 from frontend.web.page import Page
 from frontend.web.search import SearchPages
 from frontend.web.signing import SigningPages
@@ -18,6 +19,7 @@ ROOMS = (
     SigningPages,
     AccountPages,
     SearchPages,
+    ManifestPages,
     ConnectPages,
     AdminRepositoryPages,
     AdminUserPages,

@@ -16,6 +16,8 @@ ROWS = {
     "GET /": ANYBODY,
     "GET /static/<file>": ANYBODY,
     "GET /search": ANYBODY,
+    "GET /r/<storage>/<name>/<image:image>:<tag>": SEE,
+    "GET /r/<storage>/<name>/<image:image>@<digest>": SEE,
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
     "POST /sign-out": ANYBODY,
