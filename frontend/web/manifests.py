@@ -6,7 +6,8 @@ import msgspec
 
 from frontend.management.manifest_shapes import ChildShown, ManifestShown
 from frontend.management.routing import OnRepository
-from frontend.web.links import folder_link, image_link, manifest_link, query_link, repository_link
+from frontend.web.images import crumbs
+from frontend.web.links import manifest_link
 from frontend.web.page import Page, Shown, Visit
 from frontend.web.pulling import Pullable
 
@@ -65,7 +66,7 @@ class ManifestPages:
                 "largest": max((each.size for each in body.layers), default=0) or 1,
                 "lines": pullable.lines(),
                 "raw": _indented(body.raw),
-                "crumbs": _crumbs(visit, found),
+                "crumbs": [*crumbs(visit, found.image), (reference, visit.path)],
                 "href": lambda digest: manifest_link(visit.repository, found.image, None, digest),
                 "tag_href": lambda tag: manifest_link(visit.repository, found.image, tag, ""),
             },
@@ -96,19 +97,3 @@ def _indented(raw: str | None) -> str | None:
         return None if raw is None else msgspec.json.format(raw, indent=2)
     except (msgspec.DecodeError, RecursionError):
         return raw
-
-
-def _crumbs(visit: Visit, found: ManifestShown) -> list[tuple[str, str]]:
-    storage, name = visit.place["storage"], visit.place["name"]
-    parts = found.image.split("/")
-    folders = [
-        (part, folder_link(visit.repository, "/".join(parts[:number])))
-        for number, part in enumerate(parts[:-1], 1)
-    ]
-    return [
-        (storage, query_link("/", {"storage": storage})),
-        (name, repository_link(storage, name)),
-        *folders,
-        (parts[-1], image_link(visit.repository, found.image)),
-        (found.tag or found.digest, visit.path),
-    ]
