@@ -183,8 +183,9 @@ def holding(needle: str) -> Callable[[bytes], bool]:
     folded. A needle with ":" lies across a path and a tag, which are not side by side in a block:
     then both parts have to be there. Letters of digests make a needle that is short seem to be.
     """
-    pieces = [piece for piece in needle.lower().encode().split(b":") if piece]
-    if needle.count(":") > 1 or not needle.isascii():
+    folded = needle.lower()  # also what is not ASCII may be so now
+    pieces = [piece for piece in folded.encode().split(b":") if piece]
+    if folded.count(":") > 1 or not folded.isascii():
         return lambda _: False
     if not pieces:
         return lambda _: True

@@ -109,6 +109,8 @@ class Search:
             while left > 0 and not self.hits.has_more_images:
                 some = walk.keys(min(left, _ROWS))
                 left = left - len(some) if some else 0
+                if some and not some[-1].startswith(prefix):  # the count is wrong
+                    some = [key for key in some if key.startswith(prefix)]
                 for key in sieve.keys_of(some, len(prefix)):
                     row = self._view.get("image", key)
                     if row is not None and Image.decode(row).manifests:  # or it is being pushed

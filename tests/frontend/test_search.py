@@ -11,7 +11,10 @@ from frontend.domain.search import Subject, parse_query
 from frontend.search import find as finding
 from frontend.search.hits import Hits
 from frontend.search.searcher import find
+from index import keys
 from index.changes import SetTag, Unlink
+from index.environment import open_environment
+from index.records import Usage
 from tests.frontend.searching import (
     ADMIN,
     ALICE,
@@ -28,6 +31,7 @@ from tests.frontend.searching import (
     search,
     wanted,
 )
+from tests.index.tables import commit, write
 
 APP, TOOL, SECRET = "local/images/team/app", "local/images/tool", "local/secret/team/app"
 PUBLIC = "docker/hub/library/nginx"
@@ -235,6 +239,24 @@ async def test_what_is_hidden_is_as_what_is_absent(store, who, query):
     assert hidden == missing, "the answer and the steps are the same"
     assert hidden[0].items == ()
     assert hidden[0].total == 0
+
+
+def test_a_count_that_is_wrong_shows_nothing_of_the_next_repository(tmp_path):
+    with open_environment(tmp_path) as environment:
+        commit(
+            environment,
+            [
+                *repositories("local/images", "local/secret"),
+                *package(APP, "v1"),
+                *package(f"{SECRET}-2", "v1"),
+            ],
+        )
+        commit(environment, grant(environment, "local/images"))
+        too_much = Usage(1, 9, 9).encode()
+        write(environment, lambda t: t.put("usage", keys.u32(1), too_much))
+
+        assert search(environment, "image:app", ALICE) == rows("image", APP)
+        assert search(environment, "type:image", ALICE) == rows("tag", f"{APP}:v1")
 
 
 async def test_everybody_finds_what_he_may_pull(store):

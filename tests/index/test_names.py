@@ -63,6 +63,13 @@ def test_a_needle_is_found_in_path_and_tag_and_across_both_whatever_its_case():
     assert found == ["b/A", "v1-R", "app:v1", ":", "p:", ":v1"]
 
 
+def test_a_letter_whose_lower_case_is_of_ascii_is_that():
+    block, needle = block_of({("k8s", names.tag_line("v1"))}), "\N{KELVIN SIGN}8S"
+
+    assert all(map(names.matching(needle), names.iter_entries(block)))
+    assert names.holding(needle)(block)
+
+
 def test_blocks_that_cannot_match_are_told_by_their_bytes():
     lower, mixed = (
         block_of({("app", names.tag_line(tag)), ("lib", names.tag_line("x"))})
