@@ -2,7 +2,7 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 class FirstStart:
     """What was created. `password` is None when the person chose it, `file` None on a terminal."""
 
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     file: Path | None = None
 
 

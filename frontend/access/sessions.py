@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from frontend.access.secret import hash_of, new_id, new_secret
 from frontend.access.users import User
+from frontend.domain.discreet import Discreet
 from index.changes import PutRecord
 from index.view import View
 
@@ -23,7 +24,7 @@ _CSRF: Final = "orlop 2026 csrf token of a session"  # context of the derivation
 _MAX_COOKIE: Final = 200  # characters
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Session(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A browser of an account. Times are seconds since 1970."""
 
     hash: bytes

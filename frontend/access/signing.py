@@ -7,7 +7,7 @@ and the rights, are decided again whenever it is used.
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -37,7 +37,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Issued:
     """A new token and when it was made, in seconds since 1970."""
 
-    token: str
+    token: str = field(repr=False)
     issued_at: int
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from frontend.access.secret import ACCESS, REFRESH, hash_of, new_id, new_secret
 from frontend.access.users import User
+from frontend.domain.discreet import Discreet
 from frontend.domain.message import Scope
 from index.changes import PutRecord
 from index.view import View
@@ -28,7 +29,7 @@ class Narrowed(msgspec.Struct, frozen=True, array_like=True):
     actions: tuple[str, ...]
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Token(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A token of an account. Times are seconds since 1970; `expires_at` 0: never.
 
     A refresh token ends with the password that it was made by (`epoch`), or with the access token

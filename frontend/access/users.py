@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import msgspec
 
+from frontend.domain.discreet import Discreet
 from index.changes import PutRecord
 from index.view import View
 
@@ -17,7 +18,7 @@ USER: Final = "user"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?")
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class User(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An account.
 
     `id` tells it from an earlier one of the same name, `epoch` from itself with an earlier

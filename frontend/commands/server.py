@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -35,7 +35,7 @@ class Server:
 
     data: Annotated[Path | None, Parameter(help=_DATA)] = None
     url: Annotated[str | None, Parameter(help=_URL)] = None
-    token: Annotated[str | None, Parameter(help=_TOKEN)] = None
+    token: Annotated[str | None, Parameter(help=_TOKEN)] = field(default=None, repr=False)
     token_file: Annotated[Path | None, Parameter(help="A file with the token.")] = None
     login: Annotated[str | None, Parameter(help=_LOGIN)] = None
     ca: Annotated[Path | None, Parameter(help=_CA)] = None

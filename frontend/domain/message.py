@@ -94,7 +94,7 @@ class Request:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a password
     principal: Principal = field(default_factory=Principal)
     address: str = ""
 

@@ -78,7 +78,7 @@ class Asked:
     place: Mapping[str, str] = field(default_factory=dict)  # the path's variable parts
     query: Any = None
     body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)  # lower-case names
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # lower-case names
     wait_gone: Callable[[], Awaitable[None]] = trio.sleep_forever  # until the client has left
 
     @property
@@ -157,7 +157,7 @@ class Admitted:
 
     principal: Principal
     route: Entrance
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     client: Client
 
 

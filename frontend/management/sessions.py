@@ -12,6 +12,7 @@ from frontend.access.sessions import COOKIE, Session, drop_session, iter_session
 from frontend.access.standing import expect
 from frontend.access.users import fold
 from frontend.domain.deeds import Deed
+from frontend.domain.discreet import Discreet
 from frontend.domain.faults import CsrfFailed, Unauthorized
 from frontend.domain.message import Realm
 from frontend.domain.origin import is_own_origin
@@ -35,7 +36,7 @@ MAX_SESSIONS: Final = 50  # of one account; the oldest go
 _AGENT: Final = 200  # characters of what a browser calls itself
 
 
-class SignIn(msgspec.Struct, forbid_unknown_fields=True):
+class SignIn(Discreet, msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /api/v1/session`."""
 
     username: str
@@ -49,7 +50,7 @@ class Identity(msgspec.Struct, frozen=True):
     role: str
 
 
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
+class Signed(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """Who is signed in. `csrf_token` goes into `X-CSRF-Token` of every change."""
 
     user: Identity

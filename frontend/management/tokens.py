@@ -11,6 +11,7 @@ from frontend.access import tokens
 from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, last_used, new_token
 from frontend.access.users import TABLE, User, find_row, fold
 from frontend.domain.deeds import Deed
+from frontend.domain.discreet import Discreet
 from frontend.domain.faults import RequestInvalid
 from frontend.domain.names import is_component
 from frontend.management.committing import commit
@@ -60,7 +61,7 @@ class TokenShown(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[ScopeShown] | None
 
 
-class TokenMade(TokenShown, frozen=True, kw_only=True):
+class TokenMade(Discreet, TokenShown, frozen=True, kw_only=True):
     """A new token: `token` is shown this once."""
 
     token: str

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from frontend.domain.discreet import Discreet
 from frontend.domain.faults import RequestInvalid
 from frontend.domain.outbound import Credentials
 from frontend.domain.upstream import Upstream
@@ -18,7 +19,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=366 * 86400)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
-class NewUpstream(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class NewUpstream(Discreet, msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Where a proxy repository gets its images: `https://host[:port][/prefix]`.
 
     A tag is asked for again after `tag_ttl_seconds`; `offline` asks for nothing. Beyond `max_bytes`
@@ -51,7 +52,7 @@ class NewUpstream(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return made
 
 
-class UpstreamChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class UpstreamChange(Discreet, msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A merge patch of an upstream: absent stays, null is the default again."""
 
     url: Url | UnsetType = UNSET

@@ -28,6 +28,7 @@ from frontend.access.users import (
 )
 from frontend.bootstrap import PASSWORD_FILE
 from frontend.domain.deeds import Deed
+from frontend.domain.discreet import Discreet
 from frontend.domain.faults import RequestInvalid
 from frontend.management.committing import commit
 from frontend.management.etags import etag_header, has_not_changed, require_match
@@ -41,7 +42,7 @@ Role = Literal["admin", "user"]
 ATTEMPTS: Final = 3  # when somebody else changes the same meanwhile
 
 
-class NewUser(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class NewUser(Discreet, msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Body of `POST /api/v1/users`."""
 
     username: str
@@ -56,7 +57,7 @@ class UserPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     disabled: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class NewPassword(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class NewPassword(Discreet, msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Body of `PUT /api/v1/users/{username}/password`; one's own needs the current one."""
 
     password: str

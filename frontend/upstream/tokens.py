@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from frontend.domain.challenges import Challenge
+from frontend.domain.discreet import Discreet
 from frontend.domain.fields import MAX_WAIT
 from frontend.domain.networks import Allowance
 from frontend.domain.upstream import Upstream
@@ -36,7 +37,7 @@ EARLY_SECONDS: Final = 10.0  # before its end a token is renewed, or a fifth of 
 REFUSED_SECONDS: Final = 30.0  # wrong credentials are not shown again: accounts get locked
 
 
-class _Answer(msgspec.Struct):
+class _Answer(Discreet, msgspec.Struct):
     """What of a token endpoint's answer counts; others write `null` for what they do not say."""
 
     token: str | None = None

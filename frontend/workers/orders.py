@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from frontend.domain.discreet import Discreet
 from frontend.settings import Settings
 
 DRAIN: Final = b"drain\n"
@@ -41,7 +42,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0  # a worker's, in the page of shares
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+class Ready(Discreet, msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """It works. After a first start: whether, which password to show, and which file holds it."""
 
     is_first: bool = False
