@@ -19,10 +19,11 @@ from frontend.management.problems import Conflict, Forbidden, NotFound
 from frontend.management.replies import time_text
 from frontend.management.routing import Account, Asked, Paging, Reply, Route, page_of
 from frontend.registry.call import Registry
+from index.changes import PutRecord
 from index.errors import ExpectationsFailed
 from index.expectations import RecordIs
 
-MAX_TOKENS: Final = 1000  # of one account
+MAX_TOKENS: Final = 1000  # of one account; those that have ended make room
 MAX_SCOPES: Final = 100  # of one token
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,80}")
 
@@ -142,10 +143,8 @@ class Tokens:
         if _NAME.fullmatch(wanted.name) is None:
             raise RequestInvalid("a token's name has 1 to 80 characters, none of them a control")
         name, row = self._whose(asked, wanted.username or "")
-        count = self._store.read(lambda view: sum(1 for _ in iter_tokens(view, name)))
-        if count >= MAX_TOKENS:
-            raise Conflict(f"{name} has {count} tokens: revoke some first")
         now = self._registry.site.now()
+        drops = self._store.read(partial(_make_room, name=name, now=now))
         ends = 0 if wanted.expires_in_seconds is None else now + wanted.expires_in_seconds
         token = Token(
             hash=b"",
@@ -160,7 +159,7 @@ class Tokens:
         try:
             is_same = RecordIs(TABLE, name.encode(), row)
             deed = Deed("token.create", name, detail={"token": token_id, "name": wanted.name})
-            await commit(self._registry, asked, deed, changes, [is_same])
+            await commit(self._registry, asked, deed, [*drops, *changes], [is_same])
         except ExpectationsFailed:
             raise Conflict(f"user {name} was changed meanwhile: try again") from None
         shown = msgspec.structs.asdict(_shown(token_id, token, 0))
@@ -216,6 +215,21 @@ def _narrowed(scopes: list[ScopeShown] | None) -> tuple[Narrowed, ...] | None:
         if not scope.actions:
             raise RequestInvalid(f"scope {scope.repository[:80]!r} has no actions")
     return tuple(Narrowed(each.repository, tuple(sorted(set(each.actions)))) for each in scopes)
+
+
+def _make_room(view: View, name: str, now: int) -> list[PutRecord]:
+    """Drop tokens that have ended, if one more has no room beside them.
+
+    Raises:
+        Conflict: all of them are in use.
+    """
+    found = list(iter_tokens(view, name))
+    if len(found) < MAX_TOKENS:
+        return []
+    ended = [each for each in found if 0 < each[1].expires_at <= now]
+    if not ended:
+        raise Conflict(f"{name} has {len(found)} tokens: revoke some first")
+    return [drop for each in ended for drop in drop_token(*each)]
 
 
 def _tokens(view: View, name: str) -> list[TokenShown]:

@@ -237,3 +237,24 @@ def test_a_refresh_token_is_good_for_nothing_but_tokens(live, owner):
     assert live.stranger.get("/v2/", auth=("x", refresh)).status_code == 401
     form = {"grant_type": "password", "username": owner.name, "password": refresh}
     assert live.stranger.post("/v2/token", data=form).status_code == 401
+
+
+def test_tokens_that_have_ended_make_room_for_another(live, monkeypatch):
+    """Whoever makes one for each of his jobs has not to clean up."""
+    monkeypatch.setattr("frontend.management.tokens.MAX_TOKENS", 3)
+    somebody = person(live)
+    made = [somebody.make_token(expires_in_seconds=60 if n else None) for n in range(3)]
+    full = somebody.ask("POST", "/api/v1/tokens", json={"name": "x"})
+    ended = []
+    for each in made[1:]:
+        key = row_key(each["id"])
+        row = Token.decode(live.registry.store.read(lambda view, key=key: view.record(TABLE, key)))
+        ended.append(PutRecord(TABLE, key, msgspec.structs.replace(row, expires_at=1).encode()))
+    live.run(live.registry.store.commit, ended)
+
+    fourth = somebody.make_token()
+
+    assert full.status_code == 409
+    assert "revoke some" in detail(full)
+    listed = somebody.ask("GET", "/api/v1/tokens").json()["items"]
+    assert {each["id"] for each in listed} == {made[0]["id"], fourth["id"]}
