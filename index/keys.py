@@ -18,7 +18,7 @@ TABLES: Final = (
     "meta", "storage", "repository", "repository_by_id", "public", "image", "image_by_id",
     "tag", "tag_by_digest", "manifest", "link", "link_by_digest", "edge", "edge_by_child",
     "referrer", "object", "inline", "extent", "chunk", "chunk_at", "pack", "work",
-    "usage", "garbage", "run", "damage", "expiry", "names", "pulled", "upstream",
+    "usage", "garbage", "run", "damage", "names", "pulled",
     "user", "token", "session", "grant", "setting", "journal",
 )  # fmt: skip
 LEAVING: Final = "~"  # begins the name of a repository that is being taken apart, and no other
@@ -104,7 +104,7 @@ def leaving(repository: int) -> str:
 
 
 def garbage(not_before: int, kind: int, id: bytes) -> bytes:  # noqa: A002 - the design's word
-    """Key of `garbage` and `expiry`: u64 not-before · u8 kind · id."""
+    """Key of `garbage`: u64 not-before · u8 kind · id."""
     return _GARBAGE.pack(not_before, kind) + id
 
 
