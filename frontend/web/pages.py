@@ -4,6 +4,7 @@ from frontend.registry.call import Registry
 from frontend.web.account import AccountPages
 from frontend.web.activity import ActivityPages
 from frontend.web.admin_repositories import AdminRepositoryPages
+from frontend.web.admin_storage import AdminStoragePages
 from frontend.web.admin_users import AdminUserPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
@@ -24,6 +25,7 @@ ROOMS = (
     AdminRepositoryPages,
     AdminUserPages,
     ActivityPages,
+    AdminStoragePages,
 )
 
 

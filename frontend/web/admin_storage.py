@@ -1,0 +1,123 @@
+"""The store: what it holds and saves, its collections, checks and scrubs; and how proxies do."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from frontend.domain.faults import RequestInvalid
+from frontend.management.maintenance import Rehearsed, Runs, Scrubs
+from frontend.management.repositories import ONE, PATH
+from frontend.management.repository_shapes import RepositoryPage, RepositoryWhole
+from frontend.management.routes import StatsShown
+from frontend.management.routing import Admin, Paging
+from frontend.management.storages import StoragePage
+from frontend.web.forms import Typed
+from frontend.web.page import Page, Redirect, Shown, Visit
+from frontend.web.words import plural, size_text
+
+HERE: Final = "/admin/storage"
+STORAGES: Final = "/admin/storages"
+ALL: Final = 1000  # as many as the API gives at once
+LARGEST: Final = 20  # repositories that the page lists
+DUE: Final = 200  # things that a rehearsal lists
+
+
+class AdminStoragePages:
+    """The handlers."""
+
+    def pages(self) -> tuple[Page, ...]:
+        """The pages, and who may see them."""
+        access = Admin("look after the store")
+
+        def form(path: str, handler: Any) -> Page:  # noqa: ANN401 - a handler
+            return Page(method="POST", path=path, access=access, handler=handler, again=self.show)
+
+        return (
+            Page(method="GET", path=HERE, access=access, handler=self.show),
+            form(f"{HERE}/collect", self.collect),
+            form(f"{HERE}/check", self.check),
+            form(STORAGES, self.create),
+            form(f"{STORAGES}/<storage>/delete", self.delete),
+            Page(
+                method="GET",
+                path="/admin/proxies",
+                access=access,
+                handler=self.show_proxies,
+                query=Paging,
+            ),
+        )
+
+    async def show(self, visit: Visit, **told: Any) -> Shown:  # noqa: ANN401 - reports
+        """Show it, with what a rehearsal or a check has just told."""
+        stats: StatsShown = await visit.calls.get("/api/v1/stats")
+        collections: Runs = await visit.calls.get("/api/v1/gc")
+        scrubs: Scrubs = await visit.calls.get("/api/v1/scrub")
+        storages: StoragePage = await visit.calls.get("/api/v1/storages", per_page=ALL)
+        largest = sorted(stats.repositories, key=lambda each: -each.linked)[:LARGEST]
+        values = {
+            "stats": stats,
+            "largest": largest,
+            "collections": collections,
+            "scrubs": scrubs,
+            "storages": storages,
+            "rehearsed": None,
+            "checked": None,
+            "shown_due": DUE,
+            "making": _making(visit),
+        }
+        return Shown("admin_storage.html", values | told)
+
+    async def collect(self, visit: Visit) -> Shown | Redirect:
+        """Run a collection when told so; else say what one would take."""
+        is_run = visit.form["what"] == "run"
+        found: Rehearsed = await visit.calls.post("/api/v1/gc", {"dry_run": not is_run})
+        if not is_run:
+            return await self.show(visit, rehearsed=found)
+        parts = (
+            plural(found.manifests, "manifest"),
+            plural(found.blobs, "blob"),
+            plural(found.chunks, "chunk"),
+            plural(found.uploads_expired, "upload"),
+        )
+        said = f"The collection freed {size_text(found.bytes_freed)}: {', '.join(parts)}."
+        return Redirect(HERE, said)
+
+    async def check(self, visit: Visit) -> Shown:
+        """Recount everything, which changes nothing."""
+        return await self.show(visit, checked=await visit.calls.post("/api/v1/fsck"))
+
+    async def create(self, visit: Visit) -> Redirect:
+        """Make a storage.
+
+        Raises:
+            RequestInvalid: without a name.
+        """
+        name = visit.form.stripped("name")
+        if not name:
+            raise RequestInvalid("a storage needs a name - at `$.name`")
+        await visit.calls.post("/api/v1/storages", {"name": name})
+        return Redirect(HERE, f"Storage {name} was made.")
+
+    async def delete(self, visit: Visit) -> Redirect:
+        """Delete an empty storage."""
+        name = visit.place["storage"]
+        await visit.calls.delete("/api/v1/storages/<storage>", storage=name)
+        return Redirect(HERE, f"Storage {name} was deleted.")
+
+    async def show_proxies(self, visit: Visit) -> Shown:
+        """Show how the registries behind proxy repositories are doing."""
+        found: RepositoryPage = await visit.calls.get(PATH, page=visit.query.page, per_page=ALL)
+        shown: list[RepositoryWhole] = [
+            await visit.calls.get(ONE, storage=each.storage, name=each.name)
+            for each in found.items
+            if each.upstream is not None
+        ]
+        stats: StatsShown = await visit.calls.get("/api/v1/stats")
+        return Shown("admin_proxies.html", {"found": found, "proxies": shown, "stats": stats})
+
+
+def _making(visit: Visit) -> Typed:
+    """The form for a new storage: its one field is what any refusal of it is about."""
+    typed = visit.typed(STORAGES)
+    if typed.refusal is None:
+        return typed
+    return replace(typed, refusal=replace(typed.refusal, field="name"))

@@ -1,0 +1,93 @@
+"""The store and the proxies in the browser: figures, collections, checks, storages."""
+
+import secrets
+
+import pytest
+
+from tests.frontend.people import repository
+
+HERE = "/admin/storage"
+
+
+@pytest.fixture
+def admin(visitors):
+    return visitors["admin"]
+
+
+def test_the_page_says_what_is_stored_and_what_that_saves(live, admin):
+    live.push(live.image(), secrets.token_bytes(5000))
+    ratio = live.client.get("/api/v1/stats").json()["dedup_ratio"]
+
+    page = admin.get(HERE).text
+
+    assert f"<dd>{ratio:.2f} times</dd>" in page
+    assert "nothing is known to be damaged" in page
+
+
+def test_a_rehearsal_frees_nothing_and_a_run_is_told_and_listed(live, admin):
+    def runs():
+        return live.client.get("/api/v1/gc").json()["runs"]
+
+    before = len(runs())
+
+    rehearsed = admin.send(f"{HERE}/collect", what="rehearse")
+    between = len(runs())
+    done = admin.send(f"{HERE}/collect", what="run")
+
+    assert rehearsed.status_code == 200
+    assert "A collection now would free" in rehearsed.text
+    assert between == before
+    assert (done.status_code, done.headers["Location"]) == (303, HERE)
+    page = admin.get(HERE).text
+    assert "The collection freed" in page
+    assert '<td data-label="By">somebody</td>' in page
+    assert runs()[0]["is_asked"]
+
+
+def test_a_check_says_that_all_is_well(admin):
+    answer = admin.send(f"{HERE}/check")
+
+    assert answer.status_code == 200
+    assert "All is as it must be" in answer.text
+
+
+def test_storages_are_made_and_deleted(live, admin):
+    name = f"s-{secrets.token_hex(3)}"
+
+    made = admin.send("/admin/storages", name=name)
+    there = live.client.get(f"/api/v1/storages/{name}").status_code
+    deleted = admin.send(f"/admin/storages/{name}/delete")
+
+    assert (made.status_code, there, deleted.status_code) == (303, 200, 303)
+    assert live.client.get(f"/api/v1/storages/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["", "No Good", "local"])
+def test_a_storage_that_cannot_be_is_refused_beside_the_field(admin, name):
+    answer = admin.send("/admin/storages", name=name)
+
+    assert answer.status_code >= 400
+    assert 'id="f-name-fault"' in answer.text
+
+
+def test_a_storage_with_repositories_stays_and_says_why(live, admin):
+    answer = admin.send("/admin/storages/local/delete")
+
+    assert answer.status_code == 409
+    assert "delete these first" in answer.text
+    assert live.client.get("/api/v1/storages/local").status_code == 200
+
+
+def test_proxies_say_how_the_registry_behind_is_doing(live, admin):
+    name, hosted = f"x-{secrets.token_hex(3)}", repository(live)
+    upstream = {"url": "https://registry.invalid", "offline": True, "username": "bob"}
+    body = {"storage": "local", "name": name, "kind": "proxy"}
+    made = live.client.post("/api/v1/repositories", json=body | {"upstream": upstream})
+    assert made.status_code == 201
+
+    page = admin.get("/admin/proxies").text
+
+    assert f"local/{name}" in page
+    assert '<span class="badge warn">offline</span>' in page
+    assert "https://registry.invalid" in page
+    assert hosted not in page
