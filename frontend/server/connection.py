@@ -275,7 +275,7 @@ class Connection:
         """Answer `status`, and close."""
         with trio.move_on_after(CLOSE_SECONDS):
             try:
-                self._wire.try_send(refusal(status))
+                await self._wire.send(refusal(status))  # the answer before may fill the socket
             except Gone:
                 return
             await self._linger()

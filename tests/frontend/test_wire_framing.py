@@ -86,6 +86,17 @@ def test_pipelined_requests_are_answered_in_order(live):
     assert statuses == [b"401", b"200", b"200"]
 
 
+def test_a_refusal_comes_also_while_the_answer_before_it_fills_the_socket(live):
+    image = live.image()
+    path = f"/v2/{image}/blobs/{live.push(image, bytes(128 << 10))}"
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode() + AUTH + b"\r\n"
+
+    for _ in range(40):  # how much the system holds when the refusal is due differs each time
+        received = live.exchange(asked + b"GET /healthz HTTP/1.1\r\nHost: [\r\n\r\n")
+
+        assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
