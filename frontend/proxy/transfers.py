@@ -7,6 +7,7 @@ hash to it. If the process that fetches dies, a follower goes on.
 """
 
 import copy
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,14 @@ from typing import Final
 import trio
 
 from cas.digest import Digest
-from cas.errors import CasError, DigestMismatch, OffsetMismatch, UploadOrphaned, UploadUnknown
+from cas.errors import (
+    CasError,
+    DaemonAway,
+    DigestMismatch,
+    OffsetMismatch,
+    UploadOrphaned,
+    UploadUnknown,
+)
 from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
 from frontend.proxy.eviction import Eviction
 from frontend.proxy.flights import tell
@@ -31,6 +39,8 @@ from index.errors import ExpectationsFailed
 from index.expectations import RepositoryRevision
 from index.records import Repository
 
+AWAY_SECONDS: Final = 15.0  # for which a download waits for the daemon
+AWAY_PAUSE: Final = 0.2
 END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled
 
 
@@ -44,6 +54,8 @@ class Transfer:
     client: UpstreamClient
     size: int | None = None  # bytes in all, once known
     upload: Upload | None = None  # to be followed, once it began
+    session: str | None = None  # of an upload that nobody appends to any more
+    is_confirmed: bool = False  # its source said that it has it, without being asked for all
     error: Exception | None = None
     began: trio.Event = field(default_factory=trio.Event)  # size and upload are known, or it ended
     ended: trio.Event = field(default_factory=trio.Event)
@@ -112,30 +124,43 @@ class Transfers:
             transfer.ended.set()
 
     async def _have(self, transfer: Transfer) -> None:
-        """Have the blob here, and linked.
+        """Have the blob here, and linked. A daemon that is away is waited for: what came stays.
 
         Raises:
             UpstreamFault, CasError, IndexFault
         """
+        until = math.inf
+        while True:
+            try:
+                await self._advance(transfer)
+            except DaemonAway:
+                until = min(until, trio.current_time() + AWAY_SECONDS)
+                if transfer.upload is None or trio.current_time() > until:
+                    raise
+                await trio.sleep(AWAY_PAUSE)
+            else:
+                return
+
+    async def _advance(self, transfer: Transfer) -> None:
+        """Fetch it, or follow who does, until it is here."""
         name = f"blob {transfer.digest}"
         owner = Owner.of_key(name, transfer.digest.algorithm)
-        is_confirmed = False
-        session: str | None = None
         while not self._store.read(partial(_is_stored, digest=transfer.digest)):
-            upload, is_ours = await self._store.stage(owner, session=session, key=name)
-            if is_ours and self._store.read(partial(_is_stored, digest=transfer.digest)):
-                await _end(upload)  # another's was committed since we looked
-                break
+            session = transfer.session
+            try:
+                upload, is_ours = await self._store.stage(owner, session=session, key=name)
+            except UploadUnknown:
+                transfer.session = None  # nobody went on with it in time
+                continue
+            transfer.session = None
             if is_ours:
                 if await self._fetch(transfer, upload):
                     return
-                session = None
                 continue
-            if not is_confirmed:
+            if not transfer.is_confirmed:
                 await self._confirm(transfer)
-                is_confirmed = True
-            session = await self._follow(transfer, upload)
-        if not is_confirmed:
+            transfer.session = await self._follow(transfer, upload)
+        if not transfer.is_confirmed:
             await self._confirm(transfer)
         await self._link(transfer, [])
 
@@ -144,6 +169,7 @@ class Transfers:
         wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest))
         async with transfer.client.open("HEAD", wanted) as answer:
             transfer.size = answer.length
+        transfer.is_confirmed = True
 
     async def _follow(self, transfer: Transfer, upload: Upload) -> str | None:
         """Wait for another's download; returns the session to go on with, if its owner is gone."""
@@ -169,6 +195,7 @@ class Transfers:
 
         Raises:
             UpstreamFault, CasError, IndexFault: it is not kept; those who follow are told so.
+            DaemonAway: what came is there, and is gone on with by its session.
         """
         is_ours = True
         try:
@@ -177,6 +204,9 @@ class Transfers:
             await self._link(transfer, [adopt])
         except (OffsetMismatch, UploadUnknown):  # we were taken for dead
             is_ours = False
+        except DaemonAway:
+            transfer.session = upload.id
+            raise
         except DigestMismatch:
             await _end(upload)
             name = str(transfer.client.upstream.origin)
