@@ -41,30 +41,51 @@ async def pour(coming: Transfer, upload: Upload) -> None:
 
 async def _pour_copies(coming: Transfer, upload: Upload, offset: int) -> None:
     """Append what this process has to see, as under TLS, while more of it comes."""
-    send, receive = trio.open_memory_channel[list[bytes]](0)
+    ahead = _Ahead()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_receive, coming, send)
-            async with receive:
-                async for blocks in receive:
-                    offset = await upload.append(offset, *blocks)
+            nursery.start_soon(_receive, coming, ahead)
+            while blocks := await ahead.take():
+                offset = await upload.append(offset, *blocks)
     except BaseExceptionGroup as group:  # of the nursery: one error, wrapped
         raise sole_leaf(group) from None
 
 
-async def _receive(coming: Transfer, send: trio.MemorySendChannel[list[bytes]]) -> None:
-    blocks: list[bytes] = []
-    size = 0
-    async with send:
-        async for block in coming.iter_blocks():
-            blocks.append(block)
-            size += len(block)
-            try:
-                send.send_nowait(blocks)  # the appender waits
-            except trio.WouldBlock:
-                if size < MOST:
-                    continue
-                await send.send(blocks)
-            blocks, size = [], 0
-        if blocks:
-            await send.send(blocks)
+async def _receive(coming: Transfer, ahead: "_Ahead") -> None:
+    async for block in coming.iter_blocks():
+        await ahead.put(block)
+    ahead.end()
+
+
+class _Ahead:
+    """Blocks that came while others were appended: `MOST` bytes, and one block."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._size = 0
+        self._is_over = False
+        self._came = trio.Event()
+        self._taken = trio.Event()
+
+    async def put(self, block: bytes) -> None:
+        """Have a block appended, once there is room."""
+        while self._size >= MOST:
+            self._taken = trio.Event()
+            await self._taken.wait()
+        self._blocks.append(block)
+        self._size += len(block)
+        self._came.set()
+
+    def end(self) -> None:
+        """That was the last one."""
+        self._is_over = True
+        self._came.set()
+
+    async def take(self) -> list[bytes]:
+        """All that came, as soon as anything did; nothing: there is no more."""
+        await self._came.wait()
+        blocks, self._blocks, self._size = self._blocks, [], 0
+        if not self._is_over:
+            self._came = trio.Event()
+        self._taken.set()
+        return blocks
