@@ -3,6 +3,7 @@
 from frontend.registry.call import Registry
 from frontend.web.account import AccountPages
 from frontend.web.activity import ActivityPages
+from frontend.web.admin_packages import AdminPackagePages
 from frontend.web.admin_repositories import AdminRepositoryPages
 from frontend.web.admin_storage import AdminStoragePages
 from frontend.web.admin_users import AdminUserPages
@@ -23,6 +24,7 @@ ROOMS = (
     ManifestPages,
     ConnectPages,
     AdminRepositoryPages,
+    AdminPackagePages,
     AdminUserPages,
     ActivityPages,
     AdminStoragePages,

@@ -34,7 +34,9 @@ async function copy(text) {
 }
 
 function prepare(root) {
-  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const button of root.querySelectorAll("[data-copy], [data-all]")) button.hidden = false;
+  for (const link of root.querySelectorAll("[data-noscript]")) link.hidden = true;
+  for (const form of root.querySelectorAll("form[data-select]")) count(form);
 }
 
 document.addEventListener("click", async (event) => {
@@ -51,6 +53,34 @@ document.addEventListener("click", async (event) => {
 document.addEventListener("submit", (event) => {
   const asked = event.target.dataset.confirm;
   if (asked && !window.confirm(asked)) event.preventDefault();
+});
+
+// --- selections: <form data-select>; shift chooses all between two boxes ---
+
+const boxes = (form) => [...form.querySelectorAll(".pick input")];
+let last = null; // the box that was clicked before
+
+function count(form) {
+  const all = boxes(form);
+  const chosen = all.filter((box) => box.checked).length;
+  form.querySelector("[data-count]").textContent = chosen ? `${chosen} chosen` : "";
+  const every = form.querySelector("[data-all] input");
+  every.checked = chosen === all.length;
+  every.indeterminate = chosen > 0 && chosen < all.length;
+  return chosen;
+}
+
+document.addEventListener("click", (event) => {
+  const box = event.target.closest("form[data-select] input[type=checkbox]");
+  if (!box) return;
+  const all = boxes(box.form);
+  if (!all.includes(box)) for (const each of all) each.checked = box.checked;
+  else if (event.shiftKey && all.includes(last)) {
+    const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
+    for (const each of all.slice(from, to + 1)) each.checked = box.checked;
+  }
+  if (all.includes(box)) last = box;
+  say(`${count(box.form)} chosen`);
 });
 
 // --- lists that follow what is typed: <form data-live="id of the list"> ---
