@@ -4,7 +4,6 @@ Administrators of the registry see all of it. Who has the role `admin` in a repo
 settings and its members; the quota, the upstream and the end are not his.
 """
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -39,6 +38,9 @@ _FIELDS: Final = (
     ("the password of the upstream", "password"),
     ("another url or username", "password"),
     ("there is no user", "user"),
+    ("tag pattern ", "immutable_tags"),
+    ("a tag pattern ", "immutable_tags"),
+    ("a repository has at most ", "immutable_tags"),
 )
 
 
@@ -96,7 +98,7 @@ class AdminRepositoryPages:
 
     async def show_new(self, visit: Visit) -> Shown:
         """Show the form for a new one, empty or as it was refused."""
-        visit = placed(visit)
+        visit = visit.placed(_FIELDS)
         is_again = visit.refusal is not None
         kind = visit.form["kind"] if is_again else visit.query.kind
         storages: StoragePage = await visit.calls.get("/api/v1/storages", per_page=ALL)
@@ -130,7 +132,7 @@ class AdminRepositoryPages:
 
     async def show_again(self, visit: Visit) -> Shown:
         """Show a repository with the form that was refused."""
-        return await self.show(placed(visit))
+        return await self.show(visit.placed(_FIELDS))
 
     async def show(self, visit: Visit) -> Shown:
         """Show a repository's settings and members."""
@@ -216,17 +218,6 @@ class AdminRepositoryPages:
 
     def _here(self, visit: Visit) -> str:
         return _link(visit.place["storage"], visit.place["name"])
-
-
-def placed(visit: Visit) -> Visit:
-    """The visit with its refusal beside the field that the API's words are about."""
-    refusal = visit.refusal
-    if refusal is None or refusal.field:
-        return visit
-    field = next((name for words, name in _FIELDS if refusal.text.startswith(words)), "")
-    if not field and "pattern" in refusal.text:
-        field = "immutable_tags"
-    return replace(visit, refusal=replace(refusal, field=field))
 
 
 def in_gib(size: int) -> str:

@@ -1,6 +1,5 @@
 """The store: what it holds and saves, its collections, checks and scrubs; and how proxies do."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from frontend.domain.faults import RequestInvalid
@@ -10,7 +9,6 @@ from frontend.management.repository_shapes import RepositoryPage, RepositoryWhol
 from frontend.management.routes import StatsShown
 from frontend.management.routing import Admin, Paging
 from frontend.management.storages import StoragePage
-from frontend.web.forms import Typed
 from frontend.web.page import Page, Redirect, Shown, Visit
 from frontend.web.words import plural, size_text
 
@@ -18,6 +16,7 @@ HERE: Final = "/admin/storage"
 STORAGES: Final = "/admin/storages"
 ALL: Final = 1000  # as many as the API gives at once
 LARGEST: Final = 20  # repositories that the page lists
+_FIELDS: Final = (("not a ", "name"), ("storage ", "name"))  # what the API's words are about
 DUE: Final = 200  # things that a rehearsal lists
 
 
@@ -62,7 +61,7 @@ class AdminStoragePages:
             "rehearsed": None,
             "checked": None,
             "shown_due": DUE,
-            "making": _making(visit),
+            "making": visit.placed(_FIELDS).typed(STORAGES),
         }
         return Shown("admin_storage.html", values | told)
 
@@ -113,11 +112,3 @@ class AdminStoragePages:
         ]
         stats: StatsShown = await visit.calls.get("/api/v1/stats")
         return Shown("admin_proxies.html", {"found": found, "proxies": shown, "stats": stats})
-
-
-def _making(visit: Visit) -> Typed:
-    """The form for a new storage: its one field is what any refusal of it is about."""
-    typed = visit.typed(STORAGES)
-    if typed.refusal is None:
-        return typed
-    return replace(typed, refusal=replace(typed.refusal, field="name"))

@@ -1,6 +1,5 @@
 """Administration of accounts: who is there, with which role, and who is let in."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from frontend.domain.faults import RequestInvalid
@@ -20,7 +19,8 @@ _FIELDS: Final = (
     ("a user name", "username"),
     ("user ", "username"),
     ("a password", "password"),
-    ("the password", "password"),
+    ("the current password", "current_password"),
+    ("to change your own password", "current_password"),
 )
 
 
@@ -61,7 +61,7 @@ class AdminUserPages:
         """Show all of them, and the form for a new one."""
         page = 1 if visit.query is None else visit.query.page
         found: UserPage = await visit.calls.get("/api/v1/users", page=page, per_page=PER_PAGE)
-        values = {"found": found, "typed": _placed(visit).typed(USERS), "roles": ROLES}
+        values = {"found": found, "typed": visit.placed(_FIELDS).typed(USERS), "roles": ROLES}
         return Shown("admin_users.html", values)
 
     async def create(self, visit: Visit) -> Redirect:
@@ -80,7 +80,7 @@ class AdminUserPages:
         reply = await visit.calls.ask("GET", ONE, username=visit.place["username"])
         found: UserShown = reply.value
         link = f"{USERS}/{found.username}"
-        visit = _placed(visit)
+        visit = visit.placed(_FIELDS)
         values: dict[str, Any] = {
             "found": found,
             "etag": dict(reply.headers).get("ETag", ""),
@@ -122,13 +122,3 @@ class AdminUserPages:
             raise RequestInvalid(f"type {name} to delete the account - at `$.confirm`")
         await visit.calls.delete(ONE, username=name)
         return Redirect(USERS, f"{name} was deleted.")
-
-
-def _placed(visit: Visit) -> Visit:
-    refusal = visit.refusal
-    if refusal is None or refusal.field:
-        return visit
-    field = next((name for words, name in _FIELDS if refusal.text.startswith(words)), "")
-    if refusal.text.startswith(("the current password", "to change your own")):
-        field = "current_password"
-    return replace(visit, refusal=replace(refusal, field=field))

@@ -13,9 +13,9 @@ what its calls raise: the site makes an error page of that or, where a form has 
 page of the form once more with `visit.refusal` set and the status of the error.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -86,6 +86,17 @@ class Visit:
     def link(self, **changed: object) -> str:
         """This page with another query; what is None or empty is left out."""
         return query_link(self.path, {**self.said, **changed})
+
+    def placed(self, fields: Sequence[tuple[str, str]]) -> Self:
+        """The visit with its refusal beside a field, where the API's words alone say which it is.
+
+        `fields`: how the words begin, and the field that they are about then.
+        """
+        refusal = self.refusal
+        if refusal is None or refusal.field:
+            return self
+        found = next((name for words, name in fields if refusal.text.startswith(words)), "")
+        return replace(self, refusal=replace(refusal, field=found))
 
     def typed(self, action: str) -> Typed:
         """The form of this page that is sent to the path `action`."""

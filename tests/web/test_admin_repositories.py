@@ -86,6 +86,7 @@ def test_a_proxy_keeps_its_password_to_itself(live, admin):
         ("quota_bytes", fields("x", quota_bytes="much")),
         ("quota_bytes", fields("x", quota_bytes="-1")),
         ("immutable_tags", fields("x", immutable_tags="[")),
+        ("immutable_tags", fields("x", immutable_tags="\n".join(map(str, range(1000))))),
         ("url", proxy("x", url="ftp://x")),
         ("url", proxy("x", url="")),
         ("tag_ttl_seconds", proxy("x", tag_ttl_seconds="soon")),

@@ -20,7 +20,7 @@ def test_the_page_says_what_is_stored_and_what_that_saves(live, admin):
 
     page = admin.get(HERE).text
 
-    assert f"<dd>{ratio:.2f} times</dd>" in page
+    assert f"<dd>{ratio:.2f} to 1</dd>" in page
     assert "nothing is known to be damaged" in page
 
 
