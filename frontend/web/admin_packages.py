@@ -113,10 +113,7 @@ class AdminPackagePages:
     async def delete(self, visit: Visit) -> Shown | Redirect:
         """Delete what was confirmed; tell of each when not all of it went."""
         packages = [_parse(value) for value in _values(visit)]
-        body = {"items": [msgspec.to_builtins(each) for each in packages]}
-        done: Deleted = await visit.calls.delete(
-            f"{ONE}/packages", body, **visit.place_of_repository
-        )
+        done = await _delete(visit, packages)
         if not done.rejected and not done.missing:
             said = f"{plural(len(done.deleted), 'package')} deleted."
             return Redirect(_back(visit), said)
@@ -178,16 +175,49 @@ async def _look(visit: Visit, value: str, package: Package) -> Chosen:
 
 
 def _kept(chosen: list[Chosen]) -> list[Chosen]:
-    """With what keeps the manifest of each: of a tag the other tags, of any the indexes."""
-    going = {(each.package.image, each.package.tag) for each in chosen if each.package.tag}
-    return [
-        each if each.found is None else replace(each, kept_by=_keepers(each, each.found, going))
-        for each in chosen
-    ]
+    """With what keeps the manifest of each: of a tag other tags, of any the indexes that stay.
+
+    An index that goes keeps nothing: it is deleted before what it needs is tried again.
+    """
+    tags = {(each.package.image, each.package.tag) for each in chosen if each.package.tag}
+    going: set[tuple[str, str]] = set()  # (image, digest)
+    while True:
+        found = [replace(each, kept_by=_keepers(each, tags, going)) for each in chosen]
+        free = {
+            (each.package.image, each.found.digest)
+            for each in found
+            if each.found is not None and not each.kept_by
+        }
+        if free <= going:
+            return found
+        going |= free
 
 
-def _keepers(chosen: Chosen, found: ManifestShown, going: set[tuple[str, str]]) -> tuple[str, ...]:
-    image = chosen.package.image
-    tags = [f"the tag {tag}" for tag in found.tags if (image, tag) not in going]
-    indexes = [f"the index {digest}" for digest in found.indexes]
-    return (*(tags if chosen.package.tag else ()), *indexes)
+def _keepers(
+    chosen: Chosen, tags: set[tuple[str, str]], going: set[tuple[str, str]]
+) -> tuple[str, ...]:
+    found, image = chosen.found, chosen.package.image
+    if found is None:
+        return ()
+    others = [f"the tag {tag}" for tag in found.tags if (image, tag) not in tags]
+    indexes = [f"the index {each}" for each in found.indexes if (image, each) not in going]
+    return (*(others if chosen.package.tag else ()), *indexes)
+
+
+async def _delete(visit: Visit, packages: list[Package]) -> Deleted:
+    """Delete them; what was kept while others went once more, now that those need it no longer."""
+    place = visit.place_of_repository
+    done: Deleted = await visit.calls.delete(f"{ONE}/packages", _body(packages), **place)
+    if not (done.deleted and done.rejected):
+        return done
+    kept = [Package(image=each.image, tag=each.tag, digest=each.digest) for each in done.rejected]
+    again: Deleted = await visit.calls.delete(f"{ONE}/packages", _body(kept), **place)
+    return Deleted(
+        deleted=[*done.deleted, *again.deleted],
+        missing=[*done.missing, *again.missing],
+        rejected=again.rejected,
+    )
+
+
+def _body(packages: list[Package]) -> dict[str, object]:
+    return {"items": [msgspec.to_builtins(each) for each in packages]}

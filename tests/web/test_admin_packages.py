@@ -95,6 +95,19 @@ def test_each_package_that_stays_has_its_reason(live, admin, place):
     assert set(names(listed(live, place))) == {("app", "v1"), ("app", None)}
 
 
+def test_an_index_goes_together_with_what_it_needs(live, admin, place):
+    children = [push_image(live, f"{place}/app", config={"of": place, "n": n}) for n in range(9)]
+    push_index(live, f"{place}/app", "v1", manifests=children)
+    packages = [*(f"app@{each['digest']}" for each in children), "app:v1"]
+
+    confirm = admin.send(path(place, "/confirm"), package=packages).text
+    answer = admin.send(path(place, "/delete"), package=packages)
+
+    assert "needs it" not in confirm
+    assert answer.status_code == 303
+    assert names(listed(live, place)) == []
+
+
 @pytest.mark.parametrize("step", ["/confirm", "/delete"])
 @pytest.mark.parametrize("packages", [[], ["nonsense"], [f"app:v{n}" for n in range(101)]])
 def test_a_choice_that_is_none_changes_nothing_and_leads_back(live, admin, place, step, packages):
