@@ -15,10 +15,10 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from frontend.domain.faults import RequestInvalid
+from frontend.domain.faults import RequestInvalid, Unauthorized
 from frontend.domain.message import Client, Principal
 from frontend.management.door import Door
-from frontend.management.problems import NotFound
+from frontend.management.problems import Forbidden, NotFound
 from frontend.management.routing import Asked, Reply, Route, read_query
 
 _PART: Final = re.compile(r"<([a-z_]+)>")
@@ -68,6 +68,14 @@ class Calls:
     async def delete(self, path: str, body: Any = None, **parameters: Any) -> Any:  # noqa: ANN401
         """Remove something."""
         return (await self.ask("DELETE", path, body, **parameters)).value
+
+    def may(self, method: str, path: str, **place: str) -> bool:
+        """Whether the visitor would be let in, for what a page offers; the call asks again."""
+        try:
+            self.desk.door.enter(self.desk.routes[f"{method} {path}"], self.principal, place)
+        except (Unauthorized, Forbidden, NotFound):
+            return False
+        return True
 
     async def ask(
         self,

@@ -69,6 +69,12 @@ class Visit:
         return {"storage": self.place["storage"], "name": self.place["name"]}
 
     @property
+    def may_change_repository(self) -> bool:
+        """Whether the visitor administers the repository of the path."""
+        one = "/api/v1/repositories/<storage>/<name>"
+        return self.calls.may("PATCH", one, **self.place_of_repository)
+
+    @property
     def host(self) -> str:
         """What names of images begin with: where clients of this visitor find us."""
         return self.client.realm.service

@@ -181,3 +181,13 @@ def test_a_role_for_nobody_is_refused_beside_the_field(visitors, team, user):
 @pytest.mark.parametrize("size", [1, 17, GIB, 10 * GIB + 1, (1 << 50) + 3])
 def test_a_size_is_the_same_after_it_was_shown_and_typed(size):
     assert round(float(in_gib(size)) * GIB) == size
+
+
+def test_a_repositorys_page_offers_its_settings_to_who_may_change_them(visitors, team):
+    offered = {
+        role: f'href="{NEW}/{team}"' in visitors[role].get(f"/r/{team}").text
+        for role in ("reader", "owner", "admin")
+    }
+
+    assert offered == {"reader": False, "owner": True, "admin": True}
+    assert f'href="{NEW}/' not in visitors["anonymous"].get("/r/local/public").text
