@@ -20,8 +20,8 @@ from frontend.access.secret import is_access_token, is_secret
 from frontend.access.sessions import cookie_of, is_csrf_token
 from frontend.access.signing import Signer
 from frontend.access.standing import holds
-from frontend.access.users import User, fold
-from frontend.domain.faults import CsrfFailed, RequestInvalid, Unauthorized
+from frontend.access.users import User, find_row, fold
+from frontend.domain.faults import CsrfFailed, RequestInvalid, TooManyRequests, Unauthorized
 from frontend.domain.message import ANONYMOUS, Client, Principal
 from frontend.domain.origin import is_own_origin
 
@@ -156,13 +156,21 @@ class Authenticator:
         """The account of a folded name, if the password is its own."""
         found = self._store.read(partial(accounts.of_account, name=name, via="password"))
         encoded = None if found is None else found[1].hash
-        is_right = await self._passwords.verify(name, encoded, password, address)
+        try:
+            is_right = await self._passwords.verify(name, encoded, password, address)
+        except TooManyRequests:
+            self._logins.refuse(self._told(name), address)
+            raise
         if found is None or not is_right:
-            self._logins.fail(name, address)
+            self._logins.fail(self._told(name), address)
             return None
         # It took its time: what was proven must be so still.
         is_current = self._store.read(partial(holds, evidence=found[0].evidence))
         return found if is_current else None
+
+    def _told(self, name: str) -> str:
+        """What the journal is told of a folded name: people type passwords into its field, too."""
+        return name if self._store.read(partial(find_row, name=name)) is not None else ""
 
     def _bearer(self, credentials: str, value: str, scope: str) -> Principal:
         if is_access_token(value):

@@ -77,11 +77,7 @@ class Limits:
         """
         if self._passwords is None:
             return Attempt(None, ())
-        try:
-            return self._passwords.begin(account, network_of(address), self._clock())
-        except TooManyRequests:
-            self.logins.refuse(account, address)
-            raise
+        return self._passwords.begin(account, network_of(address), self._clock())
 
 
 class Attempt:

@@ -1,7 +1,8 @@
 """Logins on their way to the journal: gathered, since one a request would be a commit each.
 
 Whoever proves who he is, is told of once an hour for each address and way; what fails, once a
-minute for each account and address, with its number. Of this process alone.
+minute for each account and client, with its number, and few in an hour: the journal has an end, and
+nobody is to push out of it what others did. Of this process alone.
 """
 
 import time
@@ -10,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from frontend.access.users import is_user_name
 from frontend.domain.deeds import Deed, entry_of
 from frontend.domain.message import Principal
+from frontend.domain.peer import network_of
 from index.records import Entry
 
 HOUR: Final = 3_600_000  # ms
 MAX_TOLD: Final = 4096  # logins that are remembered; about 200 bytes each
-MAX_WAITING: Final = 500  # entries that wait; failures beyond are counted together
+MAX_WAITING: Final = 500  # entries that wait
+MAX_FAILED: Final = 200  # entries of failures in an hour; those beyond are counted together
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class _Failures:
     """Passwords that were wrong, and those that were not looked at."""
 
     at: int
+    address: str
     failed: int = 0
     refused: int = 0
 
@@ -38,6 +41,7 @@ class Logins:
         self._told: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._entries: list[Entry] = []
         self._failures: dict[tuple[str, str], _Failures] = {}
+        self._failed = (0, 0)  # an hour, and how many entries of failures were begun in it
 
     def succeed(self, principal: Principal, address: str) -> None:
         """Somebody proved who he is; told at most once an hour."""
@@ -51,7 +55,7 @@ class Logins:
         self._entries.append(entry_of(Deed("login"), principal, address, now))
 
     def fail(self, account: str, address: str) -> None:
-        """A password was wrong. `account` is folded, and whatever somebody typed."""
+        """A password was wrong. `account` is one that there is, or empty."""
         self._failures_of(account, address).failed += 1
 
     def refuse(self, account: str, address: str) -> None:
@@ -59,17 +63,22 @@ class Logins:
         self._failures_of(account, address).refused += 1
 
     def _failures_of(self, account: str, address: str) -> _Failures:
-        # People type passwords into the field of the name: what can be no name is not kept.
-        key = (account if is_user_name(account) else "", address)
-        if key not in self._failures and len(self._failures) >= MAX_WAITING:
-            key = ("", "")
-        return self._failures.setdefault(key, _Failures(self._clock()))
+        key, now = (account, network_of(address)), self._clock()
+        if key not in self._failures and not self._begin_failure(now // HOUR):
+            key, address = ("", ""), ""
+        return self._failures.setdefault(key, _Failures(now, address))
+
+    def _begin_failure(self, hour: int) -> bool:
+        """Whether there may be one more entry of failures in this hour."""
+        begun = self._failed[1] if self._failed[0] == hour else 0
+        self._failed = (hour, begun + 1)
+        return begun < MAX_FAILED
 
     def take(self) -> list[Entry]:
         """All that waits, in the order of its time. It waits no more."""
         failed = [
-            entry_of(_failed(account, each), Principal(), address, each.at)
-            for (account, address), each in self._failures.items()
+            entry_of(_failed(account, each), Principal(), each.address, each.at)
+            for (account, _), each in self._failures.items()
         ]
         taken = sorted((*self._entries, *failed), key=lambda entry: entry.at)
         self._entries, self._failures = [], {}

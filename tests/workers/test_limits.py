@@ -50,7 +50,7 @@ def test_workers_count_requests_together(two):
 
 def test_each_worker_writes_its_logins_when_it_ends(two, tmp_path):
     for each in two.both().values():
-        ask(each, "GET", "/v2/", **basic("somebody", "wrong"))
+        ask(each, "GET", "/v2/", **basic("admin", "wrong"))
     assert two.stop() == 0
 
     with serving(tmp_path, "--workers", "2") as again:
@@ -59,4 +59,4 @@ def test_each_worker_writes_its_logins_when_it_ends(two, tmp_path):
     rows = json.loads(body)["items"]
 
     assert status == 200
-    assert [(row["target"], row["detail"]) for row in rows] == [("somebody", {"failed": 1})] * 2
+    assert [(row["target"], row["detail"]) for row in rows] == [("admin", {"failed": 1})] * 2
