@@ -76,11 +76,14 @@ class Authenticator:
             TooManyRequests: too many passwords are being verified, or were wrong.
         """
         credentials = credentials_of(headers)
-        if credentials.startswith(_COOKIE):
-            if method not in _SAFE and not is_own_origin(headers, client.realm.url):
-                raise CsrfFailed
-            return self._session(credentials, headers, method)
+        is_session = credentials.startswith(_COOKIE)
         scheme, _, value = credentials.strip().partition(" ")
+        # What a browser sends by itself, a page of any site can make it send.
+        is_forgeable = method not in _SAFE and (is_session or scheme.lower() == "basic")
+        if is_forgeable and not is_own_origin(headers, client.realm.url):
+            raise CsrfFailed
+        if is_session:
+            return self._session(credentials, headers, method)
         match scheme.lower():
             case "":
                 return ANONYMOUS

@@ -7,7 +7,7 @@ from frontend.domain.origin import is_own_origin
 from index.changes import PutRecord
 from tests.frontend.h2_client import Peer
 from tests.frontend.live import digest_of, running
-from tests.frontend.people import detail, person, repository
+from tests.frontend.people import bearer, detail, person, repository
 
 SETTING = ("PUT", "/api/v1/repositories/{place}/grants/{name}")
 
@@ -211,6 +211,30 @@ def test_the_token_of_a_session_says_nothing_of_its_cookie():
 )
 def test_the_cookie_is_found_among_others(header, cookie):
     assert cookie_of(header) == cookie
+
+
+def test_a_password_that_a_browser_knows_is_no_good_for_pages_of_other_sites(live):
+    somebody, place = person(live), repository(live)
+    somebody.grant(place, "admin")
+    token = bearer(somebody.make_token()["token"])
+    evil = {"Origin": "http://evil.invalid"}
+    own = {"Origin": live.url}
+    method, path = "POST", f"/v2/{place}/app/blobs/uploads/"
+
+    forged = [
+        somebody.ask(method, path, headers=evil),
+        somebody.ask(method, path, headers={"Sec-Fetch-Site": "cross-site"}),
+        somebody.ask("PATCH", f"/api/v1/repositories/{place}", headers=evil, json={}),
+    ]
+    sound = [
+        somebody.ask(method, path, headers=own),
+        somebody.ask(method, path),
+        somebody.ask("PATCH", f"/api/v1/repositories/{place}", headers=own, json={}),
+        live.stranger.request(method, path, headers=token | evil),  # no browser sends it by itself
+    ]
+
+    assert [each.status_code for each in forged] == [403] * 3
+    assert [each.status_code for each in sound] == [202, 202, 200, 202]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
