@@ -98,7 +98,8 @@ class AdminPackagePages:
         chosen = [await _look(visit, value, _parse(value)) for value in _values(visit)]
         chosen = _kept(chosen)
         going = [each.found for each in chosen if each.found and not each.kept_by]
-        freed = {each.digest: each.own for each in going}
+        # What is a part of an index goes with it, and is counted there.
+        freed = {each.digest: each.own for each in going if not each.indexes}
         repository = await visit.calls.get(ONE, **visit.place_of_repository)
         values = {
             "chosen": chosen,

@@ -30,6 +30,10 @@ def chosen(text):
     return re.findall(r'name="package" value="([^"]+)"', text)
 
 
+def freed(text):
+    return re.search(r"About (.*?) that nothing else needs", text)[1]
+
+
 def test_the_list_names_each_package_and_sorts(live, admin, place):
     push_image(live, f"{place}/app", "v1", layers=(b"large" * 100,))
     push_image(live, f"{place}/app", "v2", layers=(b"s",))
@@ -101,9 +105,11 @@ def test_an_index_goes_together_with_what_it_needs(live, admin, place):
     packages = [*(f"app@{each['digest']}" for each in children), "app:v1"]
 
     confirm = admin.send(path(place, "/confirm"), package=packages).text
+    alone = admin.send(path(place, "/confirm"), package="app:v1").text
     answer = admin.send(path(place, "/delete"), package=packages)
 
     assert "needs it" not in confirm
+    assert freed(confirm) == freed(alone)
     assert answer.status_code == 303
     assert names(listed(live, place)) == []
 
