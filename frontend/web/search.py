@@ -6,6 +6,7 @@ import msgspec
 
 from frontend.domain.artifacts import KINDS
 from frontend.domain.search import MAX_LENGTH
+from frontend.domain.search_faults import SearchInvalid, SearchTooBroad
 from frontend.management.routing import Paging, Visitor
 from frontend.search.answers import Item, Results
 from frontend.web.links import image_link, manifest_link
@@ -47,20 +48,30 @@ class SearchPages:
         )
 
     async def show(self, visit: Visit) -> Shown:
-        """Show what is found; without a question, what can be asked."""
+        """Show what is found; without a question, what can be asked.
+
+        A question that cannot be read is no error of the page: it is what one is typing.
+        """
         query: SearchQuery = visit.query
         if not query.q.strip():
-            return await self.explain(visit)
-        found: Results = await visit.calls.get(
-            "/api/v1/search", q=query.q, page=query.page, per_page=PER_PAGE
-        )
-        rows = [(item, _link(item)) for item in found.items]
-        return Shown("search.html", {"found": found, "rows": rows, "filters": FILTERS})
+            return _shown()
+        try:
+            found: Results = await visit.calls.get(
+                "/api/v1/search", q=query.q, page=query.page, per_page=PER_PAGE
+            )
+        except (SearchInvalid, SearchTooBroad) as fault:
+            return _shown(why=str(fault))
+        return _shown(found)
 
     async def explain(self, visit: Visit) -> Shown:
-        """Show the box, and above the results why there are none."""
-        del self
-        return Shown("search.html", {"found": None, "rows": [], "filters": FILTERS})
+        """Show the box, and why it is refused."""
+        return _shown(why="" if visit.refusal is None else visit.refusal.text)
+
+
+def _shown(found: Results | None = None, why: str = "") -> Shown:
+    rows = [] if found is None else [(item, _link(item)) for item in found.items]
+    values = {"found": found, "rows": rows, "filters": FILTERS, "why": why}
+    return Shown("search.html", values)
 
 
 def _link(item: Item) -> str:
