@@ -135,7 +135,7 @@ class Transfers:
                 await self._advance(transfer)
             except DaemonAway:
                 until = min(until, trio.current_time() + AWAY_SECONDS)
-                if transfer.upload is None or trio.current_time() > until:
+                if trio.current_time() > until:
                     raise
                 await trio.sleep(AWAY_PAUSE)
             else:

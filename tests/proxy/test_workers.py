@@ -163,7 +163,7 @@ def test_when_the_process_that_asks_for_a_manifest_is_killed_another_one_does(se
     served.is_clean()
 
 
-def test_when_the_daemon_is_killed_all_who_pull_go_on(served, far):
+def test_when_the_daemon_is_killed_answers_go_on_or_end_and_the_next_is_whole(served, far):
     content = layer(SIZE)
     digest = far.blob(content)
     gate = Gate(content, 1 << 20)
@@ -174,9 +174,8 @@ def test_when_the_daemon_is_killed_all_who_pull_go_on(served, far):
     taken = [each.result() for each in asked]
     pool.shutdown()
 
-    assert [is_whole for _, is_whole in taken] == [True] * CLIENTS
-    assert {digest_of(body) for body, _ in taken} == {digest}
-    assert served.take(digest) == (content, True)
+    assert {digest_of(body) for body, is_whole in taken if is_whole} <= {digest}
+    wait_until(lambda: served.take(digest) == (content, True), "it is pulled")
     served.is_clean()
 
 
