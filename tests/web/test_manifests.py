@@ -1,12 +1,16 @@
 """The page of a manifest: images, indexes, artifacts, and what strangers push to look like more."""
 
+import json
 import re
 
 import pytest
 
+from frontend.domain.manifests import OCI_MANIFEST
 from tests.frontend.live import digest_of
 from tests.frontend.people import repository
+from tests.frontend.test_lists import described, put
 from tests.frontend.test_manifest_api import CONTENT, attach, push_image, push_index
+from tests.frontend.world import image_json
 
 ARM = {"os": "linux", "architecture": "arm64"}
 AMD = {"os": "linux", "architecture": "amd64"}
@@ -147,3 +151,17 @@ def test_what_is_not_there_is_told_with_a_page(live, admin, place, rest):
 
 def test_a_digest_that_can_be_none_is_told_with_a_page(live, admin, place):
     assert "could not be understood" in page(admin, place, "app@sha256:0", status=400)
+
+
+def test_a_chart_is_fetched_by_helm_and_shows_what_it_says_of_itself(live, admin, place):
+    image = f"{place}/chart"
+    kind = "application/vnd.cncf.helm.config.v1+json"
+    about = json.dumps({"name": "app", "description": "a chart"}).encode()
+    made = image_json(config=described(live, image, about, kind), layers=[])
+    put(live, image, json.dumps(made).encode(), OCI_MANIFEST, ["1.2.3"])
+
+    found = page(admin, place, "chart:1.2.3")
+
+    assert f"/{image} --version 1.2.3" in found
+    assert "docker pull" not in found
+    assert "<bdi>a chart</bdi>" in found
