@@ -26,10 +26,7 @@ def of_account(view: View, name: str, via: str) -> tuple[Principal, User] | None
 
 
 def of_token(view: View, token_id: str, now: float) -> tuple[Principal, float] | None:
-    """Whoever has an access or refresh token; and when it ends, in seconds since 1970 (0: never).
-
-    A refresh token of an access token stands only while that one does.
-    """
+    """Whoever has an access or refresh token; and when it ends, in s since 1970 (0: never)."""
     row = tokens.find_row(view, token_id)
     if row is None:
         return None
@@ -38,14 +35,7 @@ def of_token(view: View, token_id: str, now: float) -> tuple[Principal, float] |
     if found is None or not token.is_of(found[1], now):
         return None
     evidence = (*found[0].evidence, Evidence(tokens.TABLE, tokens.row_key(token_id), row))
-    ends: float = token.expires_at
-    if token.parent:
-        parent = of_token(view, token.parent, now)
-        if parent is None:
-            return None
-        evidence = (*evidence, *parent[0].evidence[1:])
-        ends = min(filter(None, (ends, parent[1])), default=0.0)
-    return replace(found[0], scopes=token.narrowing, evidence=evidence), ends
+    return replace(found[0], scopes=token.narrowing, evidence=evidence), token.expires_at
 
 
 def of_session(view: View, cookie: str, now: float) -> tuple[Principal, float] | None:

@@ -65,7 +65,7 @@ def plan_password(view: View, name: str, row: bytes, encoded: str, via: str) -> 
         else:
             changes += sessions.drop_session(each, session)
     for each, token in list(tokens.iter_tokens(view, name)):
-        if token.kind == "refresh" and not token.parent:
+        if token.kind == "refresh":
             changes += tokens.drop_token(each, token)
     return changes, [RecordIs(TABLE, name.encode(), row)]
 

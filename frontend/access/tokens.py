@@ -32,8 +32,7 @@ class Narrowed(msgspec.Struct, frozen=True, array_like=True):
 class Token(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A token of an account. Times are seconds since 1970; `expires_at` 0: never.
 
-    A refresh token ends with the password that it was made by (`epoch`), or with the access token
-    (`parent`), and is narrowed as that is.
+    A refresh token ends with the password that it was made by (`epoch`).
     """
 
     hash: bytes
@@ -45,7 +44,6 @@ class Token(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     expires_at: int = 0
     scopes: tuple[Narrowed, ...] | None = None
     epoch: int = 0
-    parent: str = ""  # an access token's id
 
     def encode(self) -> bytes:
         """MessagePack map of field names to values."""
@@ -59,7 +57,7 @@ class Token(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     def is_of(self, user: User, now: float) -> bool:
         """Whether it still stands for the account as it is."""
         is_current = not self.expires_at or now < self.expires_at
-        has_password = self.kind == "access" or bool(self.parent) or self.epoch == user.epoch
+        has_password = self.kind == "access" or self.epoch == user.epoch
         return is_current and has_password and self.user_id == user.id and not user.is_disabled
 
     @property

@@ -1,6 +1,6 @@
 """When tokens were last used: every request that one of them lets in counts, however it came.
 
-A short-lived token counts as the one that it was made by, a refresh token as its access token too.
+A short-lived token counts as the one that it was made by.
 """
 
 from cas.verbs import View
@@ -16,7 +16,7 @@ def new_uses() -> Touches[str]:
 
 
 def tokens_of(principal: Principal) -> tuple[str, ...]:
-    """The ids of the tokens that proved a principal: mostly none, or one."""
+    """The ids of the tokens that proved a principal: none, or one."""
     rows = (each.key for each in principal.evidence if each.table == TABLE)
     return tuple(key.removeprefix(b"i").decode() for key in rows)
 

@@ -23,7 +23,7 @@ from index.changes import PutRecord
 from index.errors import ExpectationsFailed
 from index.expectations import RecordIs
 
-MAX_TOKENS: Final = 1000  # of one account; those that have ended make room
+MAX_TOKENS: Final = 1000  # access tokens of one account; those that have ended make room
 MAX_SCOPES: Final = 100  # of one token
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,80}")
 
@@ -223,7 +223,7 @@ def _make_room(view: View, name: str, now: int) -> list[PutRecord]:
     Raises:
         Conflict: all of them are in use.
     """
-    found = list(iter_tokens(view, name))
+    found = [each for each in iter_tokens(view, name) if each[1].kind == "access"]
     if len(found) < MAX_TOKENS:
         return []
     ended = [each for each in found if 0 < each[1].expires_at <= now]

@@ -20,7 +20,7 @@ from frontend.access.accounts import claims_of, proven_user
 from frontend.access.secret import is_access_token, is_refresh_token
 from frontend.access.signing import LIFETIME, Issued
 from frontend.access.standing import expect, find_place
-from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, new_token
+from frontend.access.tokens import Token, drop_token, iter_tokens, new_token
 from frontend.domain.deeds import Deed
 from frontend.domain.faults import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
 from frontend.domain.message import Client, Principal, Request, Response
@@ -32,7 +32,8 @@ from frontend.server.body import Body
 from index.errors import ExpectationsFailed, IndexFailed, NoSpace, WriterBusy
 
 FORM_LIMIT: Final = 16 << 10  # bytes
-MAX_REFRESH: Final = 50  # refresh tokens of one account; the oldest go
+# Refresh tokens of one account; the oldest go. Each job of a CI may log in, and lasts a while.
+MAX_REFRESH: Final = 500
 _MAX_FIELDS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
 # A full disk, a daemon that is away, one that has too much to do.
@@ -122,15 +123,14 @@ async def _by_password(registry: Registry, fields: Fields, address: str) -> Prin
 
 
 async def _refresh(registry: Registry, principal: Principal, fields: Fields, address: str) -> str:
-    """A new refresh token of whoever just proved who he is; empty for the anonymous.
+    """A new refresh token of whoever just proved by a password who he is; empty for others.
 
-    Also while nothing can be written: the client then keeps the password, and can pull.
+    An access token can be kept as it is, and makes no other. Empty, too, while nothing can be
+    written: the client then keeps the password, and can pull.
     """
-    if principal.is_anonymous:
+    if not principal.is_direct:
         return ""
     user, now = proven_user(principal), registry.site.now()
-    _, _, parent = principal.via.partition("token:")
-    scopes = principal.scopes
     row = Token(
         hash=b"",
         user=principal.name,
@@ -140,10 +140,6 @@ async def _refresh(registry: Registry, principal: Principal, fields: Fields, add
         created_at=now,
         expires_at=now + registry.settings.access.refresh_seconds,
         epoch=user.epoch,
-        parent=parent,
-        scopes=None
-        if scopes is None
-        else tuple(Narrowed(each.repository, tuple(sorted(each.actions))) for each in scopes),
     )
     made, secret, changes = new_token(row)
     old = registry.store.read(partial(_old_ones, user=principal.name, now=now))

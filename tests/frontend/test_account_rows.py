@@ -23,9 +23,7 @@ ROWS = {
         expires_at=10,
         scopes=(tokens.Narrowed("local/*", ("pull", "push")),),
     ),
-    "refresh token": tokens.Token(
-        hash=bytes(32), user="alice", user_id=7, kind="refresh", epoch=3, parent="0123456789abcdef"
-    ),
+    "refresh token": tokens.Token(hash=bytes(32), user="alice", user_id=7, kind="refresh", epoch=3),
     "session": sessions.Session(
         hash=bytes(32),
         user="alice",

@@ -3,7 +3,6 @@
 import pytest
 
 from cas.errors import DaemonAway, StorageFull
-from frontend.registry.token import MAX_REFRESH
 from index.errors import NoSpace, WriterBusy
 from tests.frontend.live import codes, digest_of
 from tests.frontend.people import bearer, person, repository
@@ -70,12 +69,11 @@ def test_an_access_token_is_a_password_here_too_and_its_scopes_go_along(live, ow
     scope = f"repository:{place}/app:pull,push"
     form = {"grant_type": "password", "username": "ci", "password": secret, "scope": scope}
     by_form = post(live, access_type="offline", **form).json()
-    by_query = live.stranger.get("/v2/token", params={"scope": scope}, auth=("ci", secret)).json()
-    refreshed = post(
-        live, grant_type="refresh_token", refresh_token=by_form["refresh_token"], scope=scope
-    ).json()
+    asked = {"scope": scope, "offline_token": "true"}
+    by_query = live.stranger.get("/v2/token", params=asked, auth=("ci", secret)).json()
 
-    for each in (by_form, by_query, refreshed):
+    for each in (by_form, by_query):
+        assert "refresh_token" not in each  # it can be kept as it is
         assert each["scope"] == f"repository:{place}/app:pull"
         headers = bearer(each["access_token"])
         path = f"/v2/{place}/app/blobs/"
@@ -160,17 +158,32 @@ def test_a_browsers_cookie_is_no_credential_for_tokens(live, owner, place):
     assert body["scope"] == ""
 
 
-def test_logins_of_an_account_are_bounded(live):
+def test_jobs_that_log_in_with_an_access_token_end_nobodys_login(live, monkeypatch):
+    monkeypatch.setattr("frontend.registry.token.MAX_REFRESH", 2)
+    somebody = person(live)
+    params = {"offline_token": "true"}
+    mine = live.stranger.get("/v2/token", params=params, auth=somebody.auth).json()["refresh_token"]
+    job = somebody.make_token(scopes=[{"repository": "*", "actions": ["pull"]}])["token"]
+
+    for _ in range(3):
+        assert live.stranger.get("/v2/token", params=params, auth=("job", job)).status_code == 200
+
+    assert post(live, grant_type="refresh_token", refresh_token=mine).status_code == 200
+    assert somebody.ask("GET", "/api/v1/tokens").json()["total"] == 2
+
+
+def test_logins_of_an_account_are_bounded(live, monkeypatch):
+    monkeypatch.setattr("frontend.registry.token.MAX_REFRESH", 20)
     somebody = person(live)
     params = {"offline_token": "true", "client_id": "x\x1b[31m" * 30}
     secrets = [
         live.stranger.get("/v2/token", params=params, auth=somebody.auth).json()["refresh_token"]
-        for _ in range(MAX_REFRESH + 3)
+        for _ in range(23)
     ]
 
     listed = somebody.ask("GET", "/api/v1/tokens", params={"per_page": 1000}).json()["items"]
 
-    assert len(listed) == MAX_REFRESH
+    assert len(listed) == 20
     assert all(each["name"].isprintable() and len(each["name"]) < 60 for each in listed)
     assert post(live, grant_type="refresh_token", refresh_token=secrets[-1]).status_code == 200
 
