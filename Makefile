@@ -32,8 +32,8 @@ check: $(VENV)/.test  ## format, lint, types, import contracts and fast tests
 rest: $(VENV)/.test  ## what check leaves out: kill -9, large files, real clients
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-e2e: $(VENV)/.test  ## docker, podman, buildah, skopeo and containerd against a real server
-	$(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+e2e: $(VENV)/.test  ## docker, podman, buildah, skopeo, containerd and a browser against a real server
+	$(BIN)/python -m pytest -m e2e tests/e2e tests/browser $(ARGS)
 
 soak: $(VENV)/.test  ## every fault: at each system call, power cuts, clients under kills (ORLOP_SOAK_SECONDS)
 	ORLOP_SOAK_SECONDS=$${ORLOP_SOAK_SECONDS:-600} ORLOP_READERS_SECONDS=60 \
