@@ -118,13 +118,13 @@ def _together(folder: Path, upstream: Server, through: Server) -> Iterator[Row]:
         while not is_over.wait(0.05):
             peak = max(peak, through.anonymous_bytes())
 
+    fetched_before = _fetched(through)
     watcher = threading.Thread(target=watch)
     watcher.start()
     pulls = _pull_at_once(through, digest, CLIENTS)
     is_over.set()
     watcher.join()
-    health = _call(through, "GET", f"/api/v1/repositories/{_repository(through)}")
-    fetched = (health.get("health") or {}).get("bytes_fetched", 0)
+    fetched = _fetched(through) - fetched_before
     first = [each.first for each in pulls]
     slowest = max(first) - alone
     yield Row(
@@ -135,6 +135,12 @@ def _together(folder: Path, upstream: Server, through: Server) -> Iterator[Row]:
     yield Row(f"{CLIENTS} clients: memory grew by", f"{max(0, peak - before) / MIB:.0f} MiB")
     spread = f"{percentile([each.last for each in pulls], 50):.1f} s"
     yield Row(f"{CLIENTS} clients: median time", spread)
+
+
+def _fetched(through: Server) -> int:
+    """Bytes that came from the upstream for the repository until now."""
+    found = _call(through, "GET", f"/api/v1/repositories/{_repository(through)}")
+    return int(found["health"]["bytes_fetched"])
 
 
 def _make_proxy(ours: Server, upstream: Server) -> str:
