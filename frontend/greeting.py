@@ -38,6 +38,8 @@ def greeting(url: str, first: FirstStart | None) -> str:
         f"Orlop serves {url}",
         "",
         *_password_lines(first),
+        f"In a browser: {url}/",
+        "With docker:",
         f"  docker login -u admin {host}",
         f"  docker tag IMAGE {host}/local/images/IMAGE",
         f"  docker push {host}/local/images/IMAGE",

@@ -28,12 +28,32 @@ PAGES: dict[str, list[tuple[str, str]]] = {
         ("writer", "/search?q=nothing-here"),
     ],
     "GET /connect": [("", "/connect"), ("writer", "/connect")],
+    "GET /r/<storage>/<name>/<image:image>:<tag>": [
+        ("", "/r/local/public/alpine:latest"),
+        ("", "/r/local/public/alpine:v1.7.1"),
+    ],
+    "GET /r/<storage>/<name>/<image:image>@<digest>": [
+        ("admin", "/r/local/public/alpine@{digest}")
+    ],
+    "GET /admin": [("admin", "/admin")],
     "GET /admin/repositories": [("admin", "/admin/repositories")],
     "GET /admin/repositories/new": [("admin", "/admin/repositories/new")],
     "GET /admin/repositories/<storage>/<name>": [
         ("admin", "/admin/repositories/local/team"),
         ("admin", "/admin/repositories/local/hub"),
     ],
+    "GET /admin/repositories/<storage>/<name>/packages": [
+        ("admin", "/admin/repositories/local/public/packages"),
+        ("admin", "/admin/repositories/local/empty/packages"),
+    ],
+    "GET /admin/repositories/<storage>/<name>/activity": [
+        ("admin", "/admin/repositories/local/team/activity")
+    ],
+    "GET /admin/users": [("admin", "/admin/users")],
+    "GET /admin/users/<username>": [("admin", "/admin/users/{writer}")],
+    "GET /admin/activity": [("admin", "/admin/activity")],
+    "GET /admin/storage": [("admin", "/admin/storage")],
+    "GET /admin/proxies": [("admin", "/admin/proxies")],
 }
 ERRORS = [("", "/nothing"), ("writer", "/r/local/nothing"), ("writer", "/?page=x")]
 FILES = {"GET /static/<file>"}

@@ -142,10 +142,12 @@ def test_serve_prints_lines_to_copy_and_ends_on_a_signal(here):
         words = _read_greeting(process)
         password = (here / "data" / "admin-password").read_text().strip()
         answer = httpx.get(f"http://127.0.0.1:{port}/v2/", auth=("admin", password))
+        page = httpx.get(_address(words), headers={"Accept": "text/html"})
         process.send_signal(signal.SIGTERM)
         code = process.wait(10)
 
-    assert answer.status_code == 200
+    assert answer.status_code == page.status_code == 200
+    assert "<h1>Repositories</h1>" in page.text
     assert code == 0
     assert f"docker login -u admin 127.0.0.1:{port}" in words
     assert f"docker push 127.0.0.1:{port}/local/images/" in words
@@ -232,6 +234,11 @@ def _serving(folder: Path, port: int) -> "subprocess.Popen[str]":
         return subprocess.Popen(  # noqa: S603 - our own program
             _command(folder, port), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
         )
+
+
+def _address(words: str) -> str:
+    """What the greeting says to open in a browser."""
+    return next(line.split()[-1] for line in words.splitlines() if "browser" in line)
 
 
 def _read_greeting(process: "subprocess.Popen[str]") -> str:
