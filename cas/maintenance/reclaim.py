@@ -122,7 +122,7 @@ def rewrite(root: Path, found: Candidate) -> None:
             os.fdatasync(target)
         _check(copy, found, lost)
         copy.rename(layout.pack_path(root, found.pack))
-    except Exception:
+    except Exception:  # whatever it was, the pack is as it was, and half a copy is worth nothing
         with suppress(OSError):
             copy.unlink()
         raise

@@ -7,7 +7,7 @@ source says. When the source cannot be asked, what is here is listed, with a War
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
@@ -41,6 +41,7 @@ FAILED_SECONDS: Final = 5.0
 PAGE: Final = 1000  # tags that are asked for at once
 
 Key = tuple[object, ...]
+_Said = TypeVar("_Said")
 
 
 class _TagPage(msgspec.Struct):
@@ -124,12 +125,7 @@ async def _fetch_tags(client: UpstreamClient, path: str) -> list[str]:
         async with client.open("GET", Wanted(path, "tags", query=page)) as answer:
             content = await answer.read(MAX_PAGE)
             page = answer.next_query or ""
-        try:
-            said = msgspec.json.decode(content, type=_TagPage)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise UpstreamBroken(
-                str(client.upstream.origin), f"a list of tags that is none: {error}"
-            ) from None
+        said = _decode(client, content, _TagPage, "a list of tags")
         found.update(tag for tag in said.tags or () if is_tag(tag))
         if not page or len(found) >= MAX_TAGS:
             break
@@ -165,13 +161,15 @@ async def _fetch_referrers(client: UpstreamClient, path: str, subject: Digest) -
 
 def _descriptors(client: UpstreamClient, content: bytes) -> dict[bytes, bytes]:
     """Descriptors of an index by their cursors; what is no descriptor is left out."""
-    try:
-        index = msgspec.json.decode(content, type=_Index)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamBroken(
-            str(client.upstream.origin), f"an index that is none: {error}"
-        ) from None
+    index = _decode(client, content, _Index, "an index")
     return dict(filter(None, map(_row, index.manifests)))
+
+
+def _decode(client: UpstreamClient, content: bytes, kind: type[_Said], what: str) -> _Said:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UpstreamBroken(str(client.upstream.origin), f"{what} that is none: {error}") from None
 
 
 def _row(value: dict[str, Any]) -> Row | None:
