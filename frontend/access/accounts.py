@@ -27,28 +27,28 @@ def of_account(view: View, name: str, via: str) -> tuple[Principal, User] | None
 
 def of_token(view: View, token_id: str, now: float) -> tuple[Principal, float] | None:
     """Whoever has an access or refresh token; and when it ends, in s since 1970 (0: never)."""
-    row = tokens.find_row(view, token_id)
+    row = tokens.ROWS.find_row(view, token_id)
     if row is None:
         return None
     token = tokens.Token.decode(row)
     found = of_account(view, token.user, f"token:{token_id}")
     if found is None or not token.is_of(found[1], now):
         return None
-    evidence = (*found[0].evidence, Evidence(tokens.TABLE, tokens.row_key(token_id), row))
+    evidence = (*found[0].evidence, Evidence(tokens.TABLE, tokens.ROWS.row_key(token_id), row))
     return replace(found[0], scopes=token.narrowing, evidence=evidence), token.expires_at
 
 
 def of_session(view: View, cookie: str, now: float) -> tuple[Principal, float] | None:
     """Whoever's browser has the cookie; and when the session ends, in seconds since 1970."""
-    session_id = sessions.find_id(view, cookie)
-    row = None if session_id is None else sessions.find_row(view, session_id)
+    session_id = sessions.ROWS.find_id(view, cookie)
+    row = None if session_id is None else sessions.ROWS.find_row(view, session_id)
     if session_id is None or row is None:
         return None
     session = sessions.Session.decode(row)
     found = of_account(view, session.user, f"session:{session_id}")
     if found is None or not session.is_of(found[1], now):
         return None
-    row_of_session = Evidence(sessions.TABLE, sessions.row_key(session_id), row)
+    row_of_session = Evidence(sessions.TABLE, sessions.ROWS.row_key(session_id), row)
     evidence = (*found[0].evidence, row_of_session)
     return replace(found[0], evidence=evidence), session.expires_at
 

@@ -58,23 +58,23 @@ def plan_password(view: View, name: str, row: bytes, encoded: str, via: str) -> 
     user = users.with_password(User.decode(row), encoded)
     changes: list[Change] = [users.put(name, user)]
     _, _, session_id = via.partition("session:")
-    for each, session in list(sessions.iter_sessions(view, name)):
+    for each, session in list(sessions.ROWS.iter_of(view, name)):
         if each == session_id:
             kept = msgspec.structs.replace(session, epoch=user.epoch)
-            changes.append(sessions.put_session(each, kept))
+            changes.append(sessions.ROWS.put(each, kept))
         else:
-            changes += sessions.drop_session(each, session)
-    for each, token in list(tokens.iter_tokens(view, name)):
+            changes += sessions.ROWS.drop(each, session)
+    for each, token in list(tokens.ROWS.iter_of(view, name)):
         if token.kind == "refresh":
             changes += tokens.drop_token(each, token)
     return changes, [RecordIs(TABLE, name.encode(), row)]
 
 
 def _belongings(view: View, name: str) -> Iterator[PutRecord]:
-    for token_id, token in tokens.iter_tokens(view, name):
+    for token_id, token in tokens.ROWS.iter_of(view, name):
         yield from tokens.drop_token(token_id, token)
-    for session_id, session in sessions.iter_sessions(view, name):
-        yield from sessions.drop_session(session_id, session)
+    for session_id, session in sessions.ROWS.iter_of(view, name):
+        yield from sessions.ROWS.drop(session_id, session)
     for repository, _ in grants.iter_roles(view, name):
         yield from grants.put_grant(repository, name, None)
 

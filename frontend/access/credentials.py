@@ -201,7 +201,7 @@ class Authenticator:
         now = self._clock()
 
         def look(view: View) -> tuple[Principal, float] | None:
-            token_id = tokens.find_id(view, secret)
+            token_id = tokens.ROWS.find_id(view, secret)
             return None if token_id is None else accounts.of_token(view, token_id, now)
 
         return self._store.read(look)

@@ -1,22 +1,19 @@
-"""Rows of the table `session`: browsers that are signed in.
+"""Rows of the table `session`, as in `secret_rows`: browsers that are signed in.
 
-"i" · id            MessagePack of `Session`
-"h" · hash          id; the BLAKE3 hash of the cookie, which itself is nowhere
-"u" · user · 0 · id nothing: the sessions of an account
+A row is the MessagePack of `Session`; its secret is the cookie.
 """
 
 import hmac
-from collections.abc import Iterator
 from typing import Final, Self
 
 import msgspec
 from blake3 import blake3
 
 from frontend.access.secret import hash_of, new_id, new_secret
+from frontend.access.secret_rows import SecretRows
 from frontend.access.users import User
 from frontend.domain.discreet import Discreet
 from index.changes import PutRecord
-from index.view import View
 
 TABLE: Final = "session"
 COOKIE: Final = "orlop_session"
@@ -51,53 +48,14 @@ class Session(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         return is_same and now < self.expires_at and not user.is_disabled
 
 
+ROWS: Final = SecretRows(TABLE, Session)
+
+
 def new_session(row: Session) -> tuple[str, str, list[PutRecord]]:
     """Make a session of what `row` says, but for its hash: (its id, its cookie, the changes)."""
     cookie = new_secret()
     session_id, row = new_id(), msgspec.structs.replace(row, hash=hash_of(cookie))
-    changes = [
-        put_session(session_id, row),
-        PutRecord(TABLE, b"h" + row.hash, session_id.encode()),
-        PutRecord(TABLE, _of_user(row.user) + session_id.encode(), b"\1"),
-    ]
-    return session_id, cookie, changes
-
-
-def put_session(session_id: str, row: Session) -> PutRecord:
-    """The change that writes a session's row anew."""
-    return PutRecord(TABLE, row_key(session_id), row.encode())
-
-
-def drop_session(session_id: str, row: Session) -> list[PutRecord]:
-    """The changes that end a session."""
-    keys = (row_key(session_id), b"h" + row.hash, _of_user(row.user) + session_id.encode())
-    return [PutRecord(TABLE, key, None) for key in keys]
-
-
-def row_key(session_id: str) -> bytes:
-    """The key of a session's row."""
-    return b"i" + session_id.encode("utf-8", "replace")[:64]
-
-
-def find_id(view: View, cookie: str) -> str | None:
-    """The id of the session that a browser sent."""
-    found = view.record(TABLE, b"h" + hash_of(cookie))
-    return None if found is None else found.decode()
-
-
-def find_row(view: View, session_id: str) -> bytes | None:
-    """The encoded row of a session."""
-    return view.record(TABLE, row_key(session_id))
-
-
-def iter_sessions(view: View, user: str) -> Iterator[tuple[str, Session]]:
-    """(id, session) of an account."""
-    prefix = _of_user(user)
-    for key, _ in view.iter_records(TABLE, prefix):
-        session_id = key[len(prefix) :].decode()
-        row = find_row(view, session_id)
-        if row is not None:
-            yield session_id, Session.decode(row)
+    return session_id, cookie, ROWS.put_new(session_id, row)
 
 
 def csrf_token(cookie: str) -> str:
@@ -121,7 +79,3 @@ def cookie_of(header: str) -> str:
         if name == COOKIE and len(value) <= _MAX_COOKIE:
             return value
     return ""
-
-
-def _of_user(user: str) -> bytes:
-    return b"u" + user.encode() + b"\0"

@@ -1,17 +1,16 @@
-"""Rows of the table `token`: access tokens, and refresh tokens of clients that logged in.
+"""Rows of the table `token`, as in `secret_rows`: access tokens, and refresh tokens of clients.
 
-"i" · id            MessagePack of `Token`
-"h" · hash          id; the BLAKE3 hash of the token, which itself is nowhere
-"u" · user · 0 · id nothing: the tokens of an account
+A row is the MessagePack of `Token`. And besides:
+
 "t" · id            u64 when it was last used, in seconds since 1970
 """
 
-from collections.abc import Iterator
 from typing import Final, Literal, Self
 
 import msgspec
 
 from frontend.access.secret import ACCESS, REFRESH, hash_of, new_id, new_secret
+from frontend.access.secret_rows import SecretRows
 from frontend.access.users import User
 from frontend.domain.discreet import Discreet
 from frontend.domain.message import Scope
@@ -68,27 +67,19 @@ class Token(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return tuple(Scope(each.repository, frozenset(each.actions)) for each in self.scopes)
 
 
+ROWS: Final = SecretRows(TABLE, Token)
+
+
 def new_token(row: Token) -> tuple[str, str, list[PutRecord]]:
     """Make a token of what `row` says, but for its hash: (its id, itself, the changes)."""
     secret = new_secret(ACCESS if row.kind == "access" else REFRESH)
     token_id, row = new_id(), msgspec.structs.replace(row, hash=hash_of(secret))
-    changes = [
-        PutRecord(TABLE, row_key(token_id), row.encode()),
-        PutRecord(TABLE, b"h" + row.hash, token_id.encode()),
-        PutRecord(TABLE, _of_user(row.user) + token_id.encode(), b"\1"),
-    ]
-    return token_id, secret, changes
+    return token_id, secret, ROWS.put_new(token_id, row)
 
 
 def drop_token(token_id: str, row: Token) -> list[PutRecord]:
     """The changes that end a token."""
-    keys = (row_key(token_id), b"h" + row.hash, _of_user(row.user) + token_id.encode())
-    return [PutRecord(TABLE, key, None) for key in (*keys, used_key(token_id))]
-
-
-def row_key(token_id: str) -> bytes:
-    """The key of a token's row."""
-    return b"i" + token_id.encode("utf-8", "replace")[:64]
+    return [*ROWS.drop(token_id, row), PutRecord(TABLE, used_key(token_id), None)]
 
 
 def used_key(token_id: str) -> bytes:
@@ -96,31 +87,6 @@ def used_key(token_id: str) -> bytes:
     return b"t" + token_id.encode("utf-8", "replace")[:64]
 
 
-def find_id(view: View, secret: str) -> str | None:
-    """The id of the token that a client sent."""
-    found = view.record(TABLE, b"h" + hash_of(secret))
-    return None if found is None else found.decode()
-
-
-def find_row(view: View, token_id: str) -> bytes | None:
-    """The encoded row of a token."""
-    return view.record(TABLE, row_key(token_id))
-
-
 def last_used(view: View, token_id: str) -> int:
     """When it was last used, within an hour; 0: never."""
     return int.from_bytes(view.record(TABLE, used_key(token_id)) or b"\0")
-
-
-def iter_tokens(view: View, user: str) -> Iterator[tuple[str, Token]]:
-    """(id, token) of an account."""
-    prefix = _of_user(user)
-    for key, _ in view.iter_records(TABLE, prefix):
-        token_id = key[len(prefix) :].decode()
-        row = find_row(view, token_id)
-        if row is not None:
-            yield token_id, Token.decode(row)
-
-
-def _of_user(user: str) -> bytes:
-    return b"u" + user.encode() + b"\0"

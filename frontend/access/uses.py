@@ -4,7 +4,7 @@ A short-lived token counts as the one that it was made by.
 """
 
 from cas.verbs import View
-from frontend.access.tokens import TABLE, row_key, used_key
+from frontend.access.tokens import ROWS, TABLE, used_key
 from frontend.domain.message import Principal
 from frontend.touches import Touches
 from index.changes import Touch
@@ -23,4 +23,4 @@ def tokens_of(principal: Principal) -> tuple[str, ...]:
 
 def _find(_: View, key: str, at: int) -> Touch:
     # A token that was revoked meanwhile has no row, and gets no time: see `index.touching`.
-    return Touch(TABLE, used_key(key), row_key(key), at)
+    return Touch(TABLE, used_key(key), ROWS.row_key(key), at)

@@ -8,7 +8,7 @@ import msgspec
 from cas.verbs import View
 from frontend.access import sessions
 from frontend.access.accounts import of_account
-from frontend.access.sessions import COOKIE, Session, drop_session, iter_sessions, new_session
+from frontend.access.sessions import COOKIE, Session, new_session
 from frontend.access.standing import expect
 from frontend.access.users import fold
 from frontend.domain.deeds import Deed
@@ -166,7 +166,7 @@ class Sessions:
         )
         session_id, cookie, changes = new_session(row)
         old = self._store.read(partial(_old_ones, user=principal.name, now=now))
-        drops = [drop for each in old for drop in drop_session(*each)]
+        drops = [drop for each in old for drop in sessions.ROWS.drop(*each)]
         try:
             deed = Deed("login", detail={"session": session_id})
             note = self._registry.note(principal, asked.client.address, deed)
@@ -193,7 +193,7 @@ class Sessions:
     async def sign_out(self, asked: Asked) -> Reply:
         """End the session that asks; with other credentials there is none, and nothing to do."""
         _, _, session_id = asked.principal.via.partition("session:")
-        row = self._store.read(partial(sessions.find_row, session_id=session_id))
+        row = self._store.read(partial(sessions.ROWS.find_row, row_id=session_id))
         if session_id and row is not None:
             await self._end(asked, session_id, row)
         return Reply(headers=(_cookie("", 0, asked.client.realm),))
@@ -219,7 +219,7 @@ class Sessions:
             NotFound: it is not there, or not the caller's.
         """
         session_id, principal = asked.place["id"], asked.principal
-        row = self._store.read(partial(sessions.find_row, session_id=session_id))
+        row = self._store.read(partial(sessions.ROWS.find_row, row_id=session_id))
         is_own = row is not None and Session.decode(row).user == principal.name
         if row is None or not (is_own or principal.is_administrator):
             raise NotFound(f"there is no session {session_id[:40]} of yours")
@@ -228,8 +228,8 @@ class Sessions:
 
     async def _end(self, asked: Asked, session_id: str, row: bytes) -> None:
         session = Session.decode(row)
-        changes = drop_session(session_id, session)
-        expected = RecordIs(sessions.TABLE, sessions.row_key(session_id), row)
+        changes = sessions.ROWS.drop(session_id, session)
+        expected = RecordIs(sessions.TABLE, sessions.ROWS.row_key(session_id), row)
         deed = Deed("session.delete", session.user, detail={"session": session_id})
         try:
             await commit(self._registry, asked, deed, changes, [expected])
@@ -246,7 +246,7 @@ def _cookie(value: str, lifetime: int, realm: Realm) -> tuple[str, str]:
 
 def _old_ones(view: View, user: str, now: int) -> list[tuple[str, Session]]:
     """Sessions that make room for one more: those that ended, and the oldest."""
-    found = list(iter_sessions(view, user))
+    found = list(sessions.ROWS.iter_of(view, user))
     account = of_account(view, user, "")
     ended = [each for each in found if account is None or not each[1].is_of(account[1], now)]
     current = sorted((each for each in found if each not in ended), key=_age)
@@ -267,7 +267,7 @@ def _sessions(view: View, name: str, current: str, now: int) -> list[SessionShow
             agent=row.agent,
             is_current=current == f"session:{session_id}",
         )
-        for session_id, row in iter_sessions(view, name)
+        for session_id, row in sessions.ROWS.iter_of(view, name)
         if row.expires_at > now
     ]
     return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from cas.verbs import View
 from frontend.access import tokens
-from frontend.access.tokens import Narrowed, Token, drop_token, iter_tokens, last_used, new_token
+from frontend.access.tokens import Narrowed, Token, drop_token, last_used, new_token
 from frontend.access.users import TABLE, User, find_row, fold
 from frontend.domain.deeds import Deed
 from frontend.domain.discreet import Discreet
@@ -172,14 +172,14 @@ class Tokens:
             NotFound: it is not there, or not the caller's.
         """
         token_id, principal = asked.place["id"], asked.principal
-        row = self._store.read(partial(tokens.find_row, token_id=token_id))
+        row = self._store.read(partial(tokens.ROWS.find_row, row_id=token_id))
         token = None if row is None else Token.decode(row)
         is_itself = principal.via == f"token:{token_id}"
         is_own = token is not None and token.user == principal.name
         may = is_itself or (principal.is_direct and (is_own or principal.is_administrator))
         if token is None or not (may or principal.is_administrator):
             raise NotFound(f"there is no token {token_id[:40]} of yours")
-        expected = RecordIs(tokens.TABLE, tokens.row_key(token_id), row)
+        expected = RecordIs(tokens.TABLE, tokens.ROWS.row_key(token_id), row)
         detail = {"token": token_id, "name": token.name}
         deed, gone = Deed("token.delete", token.user, detail=detail), drop_token(token_id, token)
         try:
@@ -223,7 +223,7 @@ def _make_room(view: View, name: str, now: int) -> list[PutRecord]:
     Raises:
         Conflict: all of them are in use.
     """
-    found = [each for each in iter_tokens(view, name) if each[1].kind == "access"]
+    found = [each for each in tokens.ROWS.iter_of(view, name) if each[1].kind == "access"]
     if len(found) < MAX_TOKENS:
         return []
     ended = [each for each in found if 0 < each[1].expires_at <= now]
@@ -235,7 +235,7 @@ def _make_room(view: View, name: str, now: int) -> list[PutRecord]:
 def _tokens(view: View, name: str) -> list[TokenShown]:
     found = [
         _shown(token_id, token, last_used(view, token_id))
-        for token_id, token in iter_tokens(view, name)
+        for token_id, token in tokens.ROWS.iter_of(view, name)
     ]
     return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True)
 

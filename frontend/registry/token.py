@@ -20,7 +20,7 @@ from frontend.access.accounts import claims_of, proven_user
 from frontend.access.secret import is_access_token, is_refresh_token
 from frontend.access.signing import LIFETIME, Issued
 from frontend.access.standing import expect, find_place
-from frontend.access.tokens import Token, drop_token, iter_tokens, new_token
+from frontend.access.tokens import ROWS, Token, drop_token, new_token
 from frontend.domain.deeds import Deed
 from frontend.domain.faults import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
 from frontend.domain.message import Client, Principal, Request, Response
@@ -164,7 +164,7 @@ def _client(fields: Fields) -> str:
 
 def _old_ones(view: View, user: str, now: int) -> list[tuple[str, Token]]:
     """Refresh tokens that make room for one more: those that ended, and the oldest."""
-    found = [each for each in iter_tokens(view, user) if each[1].kind == "refresh"]
+    found = [each for each in ROWS.iter_of(view, user) if each[1].kind == "refresh"]
     ended = [each for each in found if each[1].expires_at <= now]
     current = sorted((each for each in found if each not in ended), key=_age)
     return ended + current[: max(0, len(current) - MAX_REFRESH + 1)]

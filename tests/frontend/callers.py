@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from frontend.access import sessions, tokens
-from index.changes import PutRecord
 from tests.frontend.live import ADMIN, BASIC, Live
 from tests.frontend.people import Browser, Person, basic_of, bearer, person
 
@@ -124,15 +123,11 @@ def _expire(live: Live, kind, whose: Browser | str) -> None:
     """Have a token, or a session, be over since a moment."""
 
     def find(view):
-        found = whose if isinstance(whose, str) else sessions.find_id(view, whose.cookie)
-        return found, kind.find_row(view, found)
+        found = whose if isinstance(whose, str) else sessions.ROWS.find_id(view, whose.cookie)
+        return found, kind.ROWS.find_row(view, found)
 
     found, row = live.registry.store.read(find)
     read = (tokens.Token if kind is tokens else sessions.Session).decode(row)
     fields = {name: getattr(read, name) for name in read.__struct_fields__}
     over = type(read)(**fields | {"expires_at": int(time.time()) - 1})
-    live.run(partial(live.registry.store.commit, [_put(kind, found, over)]))
-
-
-def _put(kind, found, row) -> PutRecord:
-    return PutRecord(kind.TABLE, kind.row_key(found), row.encode())
+    live.run(partial(live.registry.store.commit, [kind.ROWS.put(found, over)]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from frontend.access.sessions import TABLE, Session, cookie_of, csrf_token, is_csrf_token, row_key
+from frontend.access.sessions import ROWS, TABLE, Session, cookie_of, csrf_token, is_csrf_token
 from frontend.domain.origin import is_own_origin
 from index.changes import PutRecord
 from tests.frontend.h2_client import Peer
@@ -170,7 +170,7 @@ def test_sessions_are_listed_and_ended_by_whose_they_are(live):
 def test_a_session_ends_when_its_time_is_over(live, somebody):
     browser = somebody.sign_in()
     listed = browser.ask("GET", "/api/v1/sessions").json()["items"]
-    key = row_key(next(each["id"] for each in listed if each["is_current"]))
+    key = ROWS.row_key(next(each["id"] for each in listed if each["is_current"]))
     row = Session.decode(live.registry.store.read(lambda view: view.record(TABLE, key)))
     fields = {name: getattr(row, name) for name in row.__struct_fields__} | {"expires_at": 1}
 

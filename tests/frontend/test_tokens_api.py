@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from frontend.access.tokens import TABLE, Token, row_key
+from frontend.access.tokens import ROWS, TABLE, Token
 from index.changes import PutRecord
 from tests.frontend.live import digest_of
 from tests.frontend.people import bearer, detail, person, repository
@@ -93,7 +93,7 @@ def test_scopes_give_nothing_that_the_account_has_not(live, place):
 def test_a_token_ends_when_its_time_is_over(live, owner):
     made = owner.make_token(expires_in_seconds=60)
     assert live.stranger.get("/v2/", headers=bearer(made["token"])).status_code == 200
-    key = row_key(made["id"])
+    key = ROWS.row_key(made["id"])
     row = Token.decode(live.registry.store.read(lambda view: view.record(TABLE, key)))
     ended = Token(**{f: getattr(row, f) for f in row.__struct_fields__} | {"expires_at": 1})
 
@@ -120,7 +120,7 @@ def test_the_memory_of_a_proof_ends_with_the_token(live, owner, place, way):
     made = owner.make_token(expires_in_seconds=3600)
     scope = f"repository:{place}/app:pull"
     short = owner.registry_token(scope, auth=("x", made["token"]))
-    key = row_key(made["id"])
+    key = ROWS.row_key(made["id"])
     row = Token.decode(live.registry.store.read(lambda view: view.record(TABLE, key)))
     soon = msgspec.structs.replace(row, expires_at=int(time.time()) + 20)
     live.run(live.registry.store.commit, [PutRecord(TABLE, key, soon.encode())])
@@ -245,7 +245,7 @@ def test_tokens_that_have_ended_make_room_for_another(live, monkeypatch):
     full = somebody.ask("POST", "/api/v1/tokens", json={"name": "x"})
     ended = []
     for each in made[1:]:
-        key = row_key(each["id"])
+        key = ROWS.row_key(each["id"])
         row = Token.decode(live.registry.store.read(lambda view, key=key: view.record(TABLE, key)))
         ended.append(PutRecord(TABLE, key, msgspec.structs.replace(row, expires_at=1).encode()))
     live.run(live.registry.store.commit, ended)

@@ -114,7 +114,7 @@ def test_a_token_that_is_revoked_leaves_no_time_behind(live, owner, path):
 
 def test_the_tokens_of_a_principal_are_those_that_proved_it():
     user = Evidence("user", b"ida", b"row")
-    row = Evidence("token", tokens.row_key("one"), b"row")
+    row = Evidence("token", tokens.ROWS.row_key("one"), b"row")
 
     assert tokens_of(Principal("ida", evidence=(user, row))) == ("one",)
     assert tokens_of(Principal("ida", evidence=(user,))) == tokens_of(Principal()) == ()
