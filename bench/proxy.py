@@ -63,8 +63,10 @@ def _alone(folder: Path, upstream: Server, through: Server, ours: Server) -> Ite
         _pull(upstream, digest)  # into memory, as the proxy's own pull will find it
         straight.append(_pull(upstream, digest).last)
         cold.append(_pull(through, digest).last)
-        _pull(through, digest)
-        _pull(ours, other[1])
+        # The first read of what is stored checks it, and one at once after the fetch follows that.
+        for _ in range(2):
+            _pull(through, digest)
+            _pull(ours, other[1])
         warm.append(_pull(through, digest).last)
         hosted.append(_pull(ours, other[1]).last)
     for name, found in (("straight", straight), ("cold", cold), ("warm", warm)):
