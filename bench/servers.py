@@ -19,9 +19,7 @@ from bench import process
 from bench.cores import Cores, running_on
 
 READY_SECONDS = 30.0
-_PASSWORD = __import__("os").environ.get("BP") or secrets.token_urlsafe(
-    12
-)  # of every registry of this run: data outlives a server
+_PASSWORD = secrets.token_urlsafe(12)  # of every registry of this run: data outlives a server
 _PEER = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}

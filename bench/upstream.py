@@ -25,9 +25,10 @@ from frontend.domain.upstream import Upstream
 from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
 from frontend.upstream.transfers import fetching
-from frontend.upstream.transport import Way, make_trust
+from frontend.upstream.transport import Way
+from frontend.upstream.trust import Trust
 
-_TRUST = make_trust()  # once a process
+_TRUST = Trust()  # once a process
 
 
 def main() -> None:

@@ -3,17 +3,20 @@
 from frontend.domain.networks import Allowance
 from frontend.domain.outbound import OutboundProxy
 from frontend.settings import Proxy, SettingInvalid
-from frontend.upstream.transport import Patience, Way, make_trust
+from frontend.upstream.transport import Patience, Way
+from frontend.upstream.trust import Trust
 
 
 def build_way(settings: Proxy) -> Way:
-    """Read the certificates, once for all upstreams: that takes some 30 ms.
+    """Make the way, once for all upstreams. A file of certificates is read at once.
 
     Raises:
         SettingInvalid: the file of certificates cannot be used.
     """
+    trust = Trust(settings.ca)
     try:
-        trust = make_trust(settings.ca)
+        if settings.ca:
+            trust.read()
     except OSError as error:  # also what is no certificate
         raise SettingInvalid("proxy.ca", error.strerror or str(error)) from None
     found = {

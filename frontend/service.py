@@ -137,7 +137,7 @@ async def serving(registry: Registry, sockets: Sockets, stop: trio.Event) -> Asy
 
 
 def _client_maker(settings: Settings) -> Make:
-    """Makes clients of upstreams; certificates are read when the first one is wanted."""
+    """Makes clients of upstreams; all the same way, made when the first one is wanted."""
 
     @cache
     def way() -> Way:

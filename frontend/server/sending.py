@@ -17,6 +17,10 @@ LOAD: Final = (
     4 << 20
 )  # bytes that a thread reads in: one chunk of an opaque blob at most, or 64 small
 
+# Bytes that a large answer may send in its first turn, twice as many in the next one, and so on: of
+# many that begin at once, the last one has its first byte after so many of each other, not a MiB.
+FIRST_TURN: Final = 64 << 10
+LARGE: Final = 256 << 10  # bytes; less is sent at once
 COPY: Final = 256 << 10  # bytes of a pack in memory of our own at once
 
 # Reads that block on a disk at the same time; more would only queue there.
@@ -42,17 +46,35 @@ async def send_parts(wire: Wire, beginning: bytes, parts: Sequence[bytes | Slice
         await wire.send(*pending)
 
 
+class _Turn:
+    """Up to where an answer may be sent before others have theirs."""
+
+    def __init__(self, part: Slice) -> None:
+        self._part = part
+        self._size = FIRST_TURN if len(part) >= LARGE else LARGE
+        self.begin(part.start)
+
+    def begin(self, start: int) -> None:
+        """It is our turn: at `start`."""
+        self.stop = min(start + self._size, self._part.stop)
+
+    async def end(self) -> None:
+        """Let the others have theirs, and begin a longer one."""
+        await trio.lowlevel.checkpoint()
+        self._size = min(2 * self._size, SEND_SLICE)
+        self.begin(self.stop)
+
+
 async def _send_slice(wire: Wire, part: Slice) -> None:
     start, loaded = part.start, part.start
-    turn_ends = start + SEND_SLICE
+    turn = _Turn(part)
     wire.begin()
     while start < part.stop:
-        stop = min(turn_ends, part.stop)
         try:
-            sent = part.blob.send(wire, start, stop)
+            sent = part.blob.send(wire, start, turn.stop)
         except BlockingIOError:
             await wire.wait_writable()
-            turn_ends = start + SEND_SLICE
+            turn.begin(start)
             continue
         except OSError as error:
             if error.errno == errno.EIO:
@@ -61,17 +83,17 @@ async def _send_slice(wire: Wire, part: Slice) -> None:
         if sent:
             wire.sent += sent
             start += sent
-            if turn_ends <= start < part.stop:
-                turn_ends = start + SEND_SLICE
-                await trio.lowlevel.checkpoint()  # a fast reader must not keep others waiting
+            if start == turn.stop < part.stop:
+                await turn.end()  # a fast reader must not keep others waiting
         elif loaded <= start:
             loaded = min(start + LOAD, part.stop)
             await trio.to_thread.run_sync(part.blob.load, start, loaded, limiter=_readers)
         else:  # it is gone from memory again, or the system does not say what is there
+            stop = turn.stop
             data = await trio.to_thread.run_sync(part.blob.read, start, stop, limiter=_readers)
             await wire.send(data)
             start = stop
-            turn_ends = start + SEND_SLICE
+            turn.begin(start)
 
 
 async def _send_copied(wire: Wire, part: Slice) -> None:

@@ -16,7 +16,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from cas.sockets import is_own_peer
-from frontend.server.accepting import Handler, Turns, accept, accept_in_turn
+from frontend.server.accepting import Handler, Turns, accept
 from frontend.server.binding import Bound, open_bound
 from frontend.server.certificate import Certificate, open_certificate
 from frontend.server.connection import Connection, ServeH2, Worker
@@ -109,11 +109,8 @@ async def serve(
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener, handler in _handlers(worker, sockets, certificate):
-                    way = (listener, handler, connections)
-                    if sockets.turns is None or listener is sockets.admin:
-                        accepting.start_soon(accept, *way)
-                    else:
-                        accepting.start_soon(accept_in_turn, *way, sockets.turns)
+                    turns = None if listener is sockets.admin else sockets.turns
+                    accepting.start_soon(accept, listener, handler, connections, turns)
                 task_status.started()
                 await stop.wait()
                 accepting.cancel_scope.cancel()

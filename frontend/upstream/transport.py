@@ -4,7 +4,6 @@ Connections are kept for the next request to the same origin. Nothing is taken f
 neither proxies nor certificates nor passwords.
 """
 
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,7 @@ from frontend.domain.urls import Origin, Url
 from frontend.upstream.addresses import Resolve, SystemResolver, dial
 from frontend.upstream.connection import Connection, ConnectionBroken, Fields, Head, Take
 from frontend.upstream.errors import AddressRefused, UpstreamBroken, UpstreamUnavailable
+from frontend.upstream.trust import Trust
 from frontend.upstream.wire import WIDE, Plain, Tls, Wire
 
 RATE_AFTER: Final = 10.0  # seconds of waiting before the minimum rate counts
@@ -42,24 +42,11 @@ class Patience:
 class Way:
     """How the world is reached: the same for all upstreams, from configuration alone."""
 
-    trust: ssl.SSLContext
+    trust: Trust = field(default_factory=Trust)
     allowance: Allowance = field(default_factory=Allowance)
     patience: Patience = field(default_factory=Patience)
     proxies: dict[str, OutboundProxy] = field(default_factory=dict)  # by the scheme asked for
     connections: int = 32  # to one upstream at once; more wait
-
-
-def make_trust(ca: str = "") -> ssl.SSLContext:
-    """The system's certificates, and those in the file `ca`.
-
-    Raises:
-        OSError: `ca` cannot be read, or holds no certificate.
-    """
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is five times slower for blobs
-    if ca:
-        context.load_verify_locations(cafile=ca)
-    return context
 
 
 class Reply:
@@ -267,7 +254,7 @@ class Transport:
             raise AddressRefused(self._label, f"{origin.host} must not be asked: see proxy.allow")
 
     async def _secured(self, wire: Wire, host: str) -> Wire:
-        secured = Tls(wire, self._way.trust, host)
+        secured = Tls(wire, await self._way.trust.context(), host)
         try:
             await secured.shake_hands()
         except (OSError, trio.BrokenResourceError) as error:

@@ -21,7 +21,7 @@ from frontend.upstream.errors import (
     UpstreamUnauthorized,
 )
 from frontend.upstream.transfers import fetching
-from frontend.upstream.transport import Way, make_trust
+from frontend.upstream.transport import Way
 from tests.e2e.oci import CONFIG, LAYER, MANIFEST
 from tests.e2e.peer import docker_registry
 from tests.e2e.registry import Registry
@@ -29,7 +29,7 @@ from tests.e2e.registry import Registry
 KINDS = ("open", "htpasswd", "orlop")
 PATH = "some/app"
 LAYER_BYTES = os.urandom(3 << 20)
-WAY = Way(make_trust())
+WAY = Way()
 
 
 @pytest.fixture(scope="module")

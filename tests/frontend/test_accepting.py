@@ -2,12 +2,13 @@
 
 import errno
 import logging
+import socket
 
 import pytest
 import trio
 import trio.testing
 
-from frontend.server.accepting import accept
+from frontend.server.accepting import BURST, accept, accept_from
 
 
 class Stream(trio.abc.AsyncResource):
@@ -35,7 +36,7 @@ class Listener(trio.abc.Listener):
         if self.is_spent.is_set():
             await trio.sleep_forever()
         self.is_spent.set()
-        return Stream()
+        return [Stream()]
 
     async def aclose(self):
         await trio.lowlevel.checkpoint()
@@ -49,7 +50,7 @@ async def accept_one(listener):
         accepted.append(stream)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept, listener, handle, nursery)
+        nursery.start_soon(accept_from, listener, handle, nursery)
         await listener.is_spent.wait()
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -84,3 +85,44 @@ async def test_a_connection_that_was_lost_before_costs_no_other_and_no_word(
 async def test_a_listener_that_is_none_any_more_is_an_error():
     with pytest.RaisesGroup(OSError):
         await accept_one(Listener(errno.EINVAL))
+
+
+async def test_all_that_are_there_are_taken_in_one_turn():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen(2 * BURST)
+        peers = [socket.create_connection(bound.getsockname()) for _ in range(BURST + 1)]
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.dup()))
+        rounds = Rounds()
+        trio.lowlevel.add_instrument(rounds)
+        taken_in = []
+        everybody = trio.Event()
+
+        async def handle(_):
+            taken_in.append(rounds.count)
+            if len(taken_in) == len(peers):
+                everybody.set()
+            await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accept, listener, handle, nursery)
+            with trio.fail_after(20):
+                await everybody.wait()
+            nursery.cancel_scope.cancel()
+        trio.lowlevel.remove_instrument(rounds)
+        for peer in peers:
+            peer.close()
+
+    assert len(set(taken_in[:BURST])) == 1  # and the one after them has its turn later
+    assert taken_in[BURST] > taken_in[0]
+    assert listener.socket.fileno() == -1
+
+
+class Rounds(trio.abc.Instrument):
+    """How often the loop went round."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout):
+        self.count += 1

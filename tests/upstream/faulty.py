@@ -11,10 +11,11 @@ from frontend.domain.networks import Allowance
 from frontend.domain.outbound import Credentials
 from frontend.domain.upstream import Upstream
 from frontend.upstream.client import UpstreamClient
-from frontend.upstream.transport import Patience, Way, make_trust
+from frontend.upstream.transport import Patience, Way
+from frontend.upstream.trust import Trust
 
 HOST = "upstream.example"
-TRUST = make_trust()
+TRUST = Trust()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import base64
 import secrets
 import ssl
+import threading
 
 import pytest
 import trio
@@ -16,7 +17,8 @@ from frontend.upstream.errors import (
     UpstreamBroken,
     UpstreamUnavailable,
 )
-from frontend.upstream.transport import Patience, make_trust
+from frontend.upstream.transport import Patience
+from frontend.upstream.trust import Trust
 from tests.frontend.certificates import make_pair
 from tests.upstream.faulty import HOST, Faulty, answer, sending
 
@@ -55,16 +57,39 @@ def own(faulty, scheme="https"):
 
 
 async def test_a_configured_authority_is_trusted(secure, pair):
-    client = secure.client(url=own(secure), trust=make_trust(str(pair.certificate)))
+    client = secure.client(url=own(secure), trust=Trust(str(pair.certificate)))
 
     assert [await get(client), await get(client)] == [BIG, BIG]
     assert secure.connections == 1
 
 
+async def test_authorities_are_read_by_a_thread_and_only_for_tls(secure, faulty, pair):
+    faulty.behave = sending(answer(200, BIG))
+    trust = Watched(str(pair.certificate))
+
+    assert await get(faulty.client(trust=trust)) == BIG
+    assert trust.readers == []
+    assert await get(secure.client(url=own(secure), trust=trust)) == BIG
+    assert trust.readers
+    assert threading.get_ident() not in trust.readers
+
+
+class Watched(Trust):
+    """Keeps who read it."""
+
+    def __init__(self, ca: str) -> None:
+        super().__init__(ca)
+        self.readers = []
+
+    def read(self):
+        self.readers.append(threading.get_ident())
+        return super().read()
+
+
 @pytest.mark.parametrize("scheme_host", ["127.0.0.1", HOST])
 async def test_others_are_not(secure, pair, scheme_host):
     """Without the authority nothing is right; with it, another host's name is still wrong."""
-    trust = make_trust() if scheme_host == "127.0.0.1" else make_trust(str(pair.certificate))
+    trust = Trust() if scheme_host == "127.0.0.1" else Trust(str(pair.certificate))
     client = secure.client(url=secure.url(host=scheme_host, scheme="https"), trust=trust)
 
     with pytest.raises(UpstreamUnavailable) as caught:
@@ -96,7 +121,7 @@ async def test_a_handshake_has_a_time_limit(nursery):
 
 
 async def test_nothing_leads_out_of_tls(secure, faulty, pair):
-    trust = make_trust(str(pair.certificate))
+    trust = Trust(str(pair.certificate))
     secure.behave = sending(answer(307, b"", f"Location: {own(faulty, 'http')}/x"))
 
     with pytest.raises(RedirectRefused):
@@ -116,7 +141,7 @@ async def test_a_file_without_certificates_is_no_authority(tmp_path):
 
     for name in ("empty.pem", "gone.pem"):
         with pytest.raises(OSError, match=r"."):
-            make_trust(str(tmp_path / name))
+            Trust(str(tmp_path / name)).read()
 
 
 async def test_the_environment_has_no_say(faulty, monkeypatch):
@@ -186,7 +211,7 @@ async def test_a_proxy_is_asked_for_the_whole_url_and_knows_the_names(faulty, nu
 async def test_tls_goes_through_a_tunnel_and_is_checked_behind_it(secure, nursery, pair):
     origin = f"127.0.0.1:{secure.port}"
     proxy, way = await proxied(nursery, "https", {origin: secure.port})
-    trust = make_trust(str(pair.certificate))
+    trust = Trust(str(pair.certificate))
     client = secure.client(url=own(secure), trust=trust, **way)
 
     assert [await get(client), await get(client)] == [BIG, BIG]

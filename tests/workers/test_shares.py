@@ -6,7 +6,7 @@ import socket
 import trio
 from hypothesis import given, strategies as st
 
-from frontend.server.accepting import accept_in_turn
+from frontend.server.accepting import accept
 from frontend.workers.shares import SLOTS, Shares
 
 
@@ -84,7 +84,7 @@ async def accepted(numbers, connections):
                     await trio.sleep_forever()
 
                 listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.dup()))
-                nursery.start_soon(accept_in_turn, listener, handle, nursery, share)
+                nursery.start_soon(accept, listener, handle, nursery, share)
             with trio.fail_after(20):
                 await everybody.wait()
             nursery.cancel_scope.cancel()
@@ -118,7 +118,7 @@ async def test_a_process_that_is_stuck_holds_nobody_up():
 
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.dup()))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(accept_in_turn, listener, handle, nursery, alone)
+            nursery.start_soon(accept, listener, handle, nursery, alone)
             with trio.fail_after(20):
                 await everybody.wait()
             nursery.cancel_scope.cancel()
