@@ -12,9 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30
 
-# The child makes the terminal its own: getpass asks there, whatever standard input is.
+# The child makes the terminal its own: getpass asks there, whatever standard input is. At a terminal
+# Ctrl-C ends a program, also if whoever runs these tests was told to ignore it.
 _CHILD = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "frontend.main", *sys.argv[1:]])
