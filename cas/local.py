@@ -30,22 +30,13 @@ from cas.packs import Packs
 from cas.pins import Pins
 from cas.placing import Placer, Staged, Terms
 from cas.reports import reports_of
-from cas.stats import Stats, stats
+from cas.stats import Stats, count
 from cas.tasks import background, together
 from cas.uploads import staging
 from cas.uploads.session import Session
 from cas.uploads.sessions import ORPHAN, REST, Sessions
-from cas.verbs import (
-    Adopt,
-    Fsck,
-    Maintenance,
-    Owner,
-    Progress,
-    StoreChange,
-    Told,
-    Upload,
-    View,
-)
+from cas.uploads.underway import UnderWay
+from cas.verbs import Adopt, Fsck, Maintenance, Owner, Progress, StoreChange, Told, Upload, View
 from cas.works import Works
 from index import keys
 from index.changes import (
@@ -275,11 +266,11 @@ class LocalStore:
 
     async def stats(self) -> Stats:
         """What is stored and what that saves."""
-        count = partial(stats, root=self._root)
-        try:
-            return await trio.to_thread.run_sync(self._environment.read, count)
-        except OSError as error:
-            raise from_system(error, "the data directory") from error
+        return await count(self._environment, self._root)
+
+    async def under_way(self) -> list[UnderWay]:
+        """The uploads that are staged."""
+        return await self._sessions.under_way()
 
     async def maintain(self, task: Maintenance) -> AsyncGenerator[Told, None]:
         """See `cas.verbs.Store`."""

@@ -5,9 +5,14 @@ what the file system says. `linked` counts an object once in each repository tha
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import trio
+
 from cas import layout
+from cas.errors import from_system
+from index.environment import Environment
 from index.records import Object
 from index.view import View
 
@@ -40,6 +45,18 @@ class Stats:
     def dedup_ratio(self) -> float:
         """Logical / stored; 1.0 for an empty store."""
         return self.logical / self.stored if self.stored else 1.0
+
+
+async def count(environment: Environment, root: Path) -> Stats:
+    """Count in a thread.
+
+    Raises:
+        CasError: the data directory cannot be read.
+    """
+    try:
+        return await trio.to_thread.run_sync(environment.read, partial(stats, root=root))
+    except OSError as error:
+        raise from_system(error, "the data directory") from error
 
 
 def stats(view: View, root: Path) -> Stats:

@@ -177,6 +177,7 @@ def build_registry(
         proxy=Proxy(store, _client_maker(settings), pulls, figures, settings),
         stats=store.stats,
         damaged=store.damaged,
+        under_way=store.under_way,
         pulls=pulls,
         figures=figures,
     )

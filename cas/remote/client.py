@@ -22,7 +22,6 @@ from cas.errors import (
     ObjectTooLarge,
     StoreFailed,
     UploadUnknown,
-    from_system,
 )
 from cas.failing import Failing
 from cas.harm import Damage
@@ -32,10 +31,11 @@ from cas.packs import Packs
 from cas.remote import wire
 from cas.remote.calls import Calls
 from cas.reporting import keep_reporting
-from cas.stats import Stats, stats
+from cas.stats import Stats, count
 from cas.tasks import background
 from cas.uploads import staging
 from cas.uploads.following import Following, Growth
+from cas.uploads.underway import UnderWay
 from cas.verbs import Growing, Maintenance, Owner, Peer, StoreChange, Told, Upload, View
 from index.changes import ImageName, MarkDamaged, PutObject
 from index.environment import Environment, open_snapshots
@@ -85,11 +85,15 @@ class RemoteStore:
 
     async def stats(self) -> Stats:
         """What is stored and what that saves; counted here, so the daemon may be away."""
-        count = partial(stats, root=self._root)
-        try:
-            return await trio.to_thread.run_sync(self._environment.read, count)
-        except OSError as error:
-            raise from_system(error, "the data directory") from error
+        return await count(self._environment, self._root)
+
+    async def under_way(self) -> list[UnderWay]:
+        """The uploads that are staged.
+
+        Raises:
+            DaemonAway.
+        """
+        return list((await self._calls.call(wire.ListUploads(), wire.Uploads)).items)
 
     # --- uploads ---
 

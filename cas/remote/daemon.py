@@ -178,6 +178,8 @@ class _Daemon:
                 await self._store.extend(request.image, request.digest)
             case wire.Maintain():
                 await self._maintain(channel, request)
+            case wire.ListUploads():
+                return wire.Uploads(tuple(await self._sessions.under_way()))
             case wire.Hello():
                 raise wire.FrameInvalid("a second greeting")
             case _:

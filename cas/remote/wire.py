@@ -17,6 +17,7 @@ import msgspec
 
 from cas import errors as cas, verbs
 from cas.digest import Digest
+from cas.uploads.underway import UnderWay
 from cas.verbs import Adopt, Maintenance, Owner, StoreChange
 from index import errors as index, keys
 from index.changes import Change, ImageName
@@ -105,7 +106,13 @@ class Maintain(Message, frozen=True):
     task: Maintenance
 
 
-Request = Hello | Stage | Grown | WaitGrown | Leave | Cancel | Commit | Extend | Maintain
+class ListUploads(Message, frozen=True):
+    """What is staged → Uploads."""
+
+
+Request = (
+    Hello | Stage | Grown | WaitGrown | Leave | Cancel | Commit | Extend | Maintain | ListUploads
+)
 
 
 # --- what the daemon answers ---------------------------------------------------------------
@@ -132,6 +139,12 @@ class Growth(Message, frozen=True):
     size: int
     is_committed: bool
     is_verified: bool
+
+
+class Uploads(Message, frozen=True):
+    """What is on its way."""
+
+    items: tuple[UnderWay, ...]
 
 
 class Number(Message, frozen=True):
@@ -166,7 +179,7 @@ class Broke(Message, frozen=True):
     text: str
 
 
-Reply = Welcome | Staged | Growth | Number | Done | Told | AtWork | Failed | Broke
+Reply = Welcome | Staged | Growth | Uploads | Number | Done | Told | AtWork | Failed | Broke
 
 
 # --- registries ----------------------------------------------------------------------------

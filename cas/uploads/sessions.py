@@ -22,6 +22,7 @@ from cas.uploads import staging
 from cas.uploads.following import Following, Growth
 from cas.uploads.ingest import SEGMENT, Desk
 from cas.uploads.session import Session
+from cas.uploads.underway import UnderWay, files_of, under_way
 from cas.verbs import Owner, Peer, Upload
 
 HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and two threads
@@ -271,6 +272,11 @@ class Sessions:
         while not session.is_finished:
             self._queue_turn(session)
             await session.wait_changed()
+
+    async def under_way(self) -> list[UnderWay]:
+        """All of them, the one that grew last first; at most 1,000."""
+        files = await trio.to_thread.run_sync(files_of, self.root / layout.UPLOADS)
+        return under_way(self._open.values(), files)
 
     async def expire(self, age: float) -> int:
         """End sessions without an append for `age` seconds; returns how many."""

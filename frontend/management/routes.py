@@ -25,6 +25,7 @@ from frontend.management.search import Searches
 from frontend.management.sessions import Sessions
 from frontend.management.storages import Storages
 from frontend.management.tokens import Tokens
+from frontend.management.transfers import Transfers
 from frontend.management.users import Users
 from frontend.registry.call import Registry
 
@@ -81,6 +82,7 @@ def management_routes(registry: Registry) -> tuple[Route, ...]:
         Manifests,
         Searches,
         Maintenance,
+        Transfers,
         Metrics,
     )
     routes = (*own, *(route for room in rooms for route in room(registry).routes()))

@@ -42,6 +42,7 @@ from index.records import Repository
 AWAY_SECONDS: Final = 15.0  # for which a download waits for the daemon
 AWAY_PAUSE: Final = 0.2
 END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled
+_KEY: Final = "blob "  # before its digest, the key of a download
 
 
 @dataclass(eq=False, slots=True)
@@ -143,7 +144,7 @@ class Transfers:
 
     async def _advance(self, transfer: Transfer) -> None:
         """Fetch it, or follow who does, until it is here."""
-        name = f"blob {transfer.digest}"
+        name = f"{_KEY}{transfer.digest}"
         owner = Owner.of_key(name, transfer.digest.algorithm)
         while not self._store.read(partial(_is_stored, digest=transfer.digest)):
             session = transfer.session
@@ -234,6 +235,11 @@ class Transfers:
             name = str(transfer.client.upstream.origin)
             raise UpstreamBroken(name, "the repository was changed meanwhile") from None
         self._eviction.note(image, transfer.digest, transfer.record)
+
+
+def digest_of_key(key: str) -> str:
+    """What the download under a key is to be; empty: it is none's."""
+    return key.removeprefix(_KEY) if key.startswith(_KEY) else ""
 
 
 async def _end(upload: Upload) -> None:

@@ -11,6 +11,7 @@ import trio
 from cas.digest import Digest
 from cas.harm import Damage
 from cas.stats import Stats
+from cas.uploads.underway import UnderWay
 from cas.verbs import Store, StoreChange
 from frontend.access.credentials import Authenticator
 from frontend.access.limits import Limits
@@ -57,6 +58,9 @@ class CountedStore(Store, Protocol):
     async def stats(self) -> Stats:
         """What is stored and what that saves."""
 
+    async def under_way(self) -> list[UnderWay]:
+        """The uploads that are staged."""
+
     async def damaged(self) -> list[Damage]:
         """What is damaged now, and whom it hurts."""
 
@@ -93,6 +97,7 @@ class Registry:
     proxy: Fetching
     stats: Callable[[], Awaitable[Stats]]
     damaged: Callable[[], Awaitable[list[Damage]]]
+    under_way: Callable[[], Awaitable[list[UnderWay]]]
     figures: Figures
     health: Health = field(default_factory=Health)
     pulls: Touches[str] = field(default_factory=new_pulls)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from cas.verbs import Scrubbed
 from frontend.domain.faults import RequestInvalid
 from frontend.management.maintenance import Rehearsed, Runs, Scrubs
 from frontend.management.repositories import ONE, PATH
@@ -33,6 +34,7 @@ class AdminStoragePages:
         return (
             Page(method="GET", path=HERE, access=access, handler=self.show),
             form(f"{HERE}/collect", self.collect),
+            form(f"{HERE}/scrub", self.scrub),
             form(f"{HERE}/check", self.check),
             form(STORAGES, self.create),
             form(f"{STORAGES}/<storage>/delete", self.delete),
@@ -79,6 +81,15 @@ class AdminStoragePages:
         )
         said = f"The collection freed {size_text(found.bytes_freed)}: {', '.join(parts)}."
         return Redirect(HERE, said)
+
+    async def scrub(self, visit: Visit) -> Redirect:
+        """Hash all that is stored."""
+        found: Scrubbed = await visit.calls.post("/api/v1/scrub")
+        read = f"{size_text(found.bytes)} of {plural(found.packs, 'pack')}"
+        damage = (
+            plural(found.standing, "place is", "places are") if found.standing else "nothing is"
+        )
+        return Redirect(HERE, f"The scrub read {read}: {damage} damaged.")
 
     async def check(self, visit: Visit) -> Shown:
         """Recount everything, which changes nothing."""

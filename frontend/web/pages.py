@@ -6,6 +6,7 @@ from frontend.web.activity import ActivityPages
 from frontend.web.admin_packages import AdminPackagePages
 from frontend.web.admin_repositories import AdminRepositoryPages
 from frontend.web.admin_storage import AdminStoragePages
+from frontend.web.admin_transfers import AdminTransferPages
 from frontend.web.admin_users import AdminUserPages
 from frontend.web.connect import ConnectPages
 from frontend.web.home import HomePages
@@ -28,6 +29,7 @@ ROOMS = (
     AdminUserPages,
     ActivityPages,
     AdminStoragePages,
+    AdminTransferPages,
 )
 
 

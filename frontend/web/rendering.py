@@ -36,6 +36,7 @@ def environment() -> Environment:
         "size": words.size_text,
         "count": words.count_text,
         "short": words.short_digest,
+        "age": words.age_text,
     }
     made.globals |= {
         "version": VERSION,

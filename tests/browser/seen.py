@@ -53,6 +53,7 @@ PAGES: dict[str, list[tuple[str, str]]] = {
     "GET /admin/users/<username>": [("admin", "/admin/users/{writer}")],
     "GET /admin/activity": [("admin", "/admin/activity")],
     "GET /admin/storage": [("admin", "/admin/storage")],
+    "GET /admin/transfers": [("admin", "/admin/transfers")],
     "GET /admin/proxies": [("admin", "/admin/proxies")],
 }
 ERRORS = [("", "/nothing"), ("writer", "/r/local/nothing"), ("writer", "/?page=x")]

@@ -279,3 +279,20 @@ async def test_a_key_is_free_again_when_its_upload_ended(store, end):
 
     assert is_owner
     assert again.id != upload.id
+
+
+async def test_what_is_under_way_is_listed_the_newest_first(store):
+    key = f"blob {DIGEST}"
+    first = await fill(store, CONTENT[:1000])
+    await store.stage(Owner.of_key(key, "sha256"), key=key)
+    ended, _ = await store.stage(OWNER)
+    await ended.cancel()
+    await trio.sleep(0.05)
+    await first.append(1000, CONTENT[1000:3000])
+
+    pushed, fetched = await store.under_way()
+
+    assert (pushed.image, pushed.principal, pushed.key) == (str(IMAGE), OWNER.principal, "")
+    assert (pushed.size, fetched.size) == (3000, 0)
+    assert (fetched.image, fetched.principal, fetched.key) == ("", "", key)
+    assert 0 <= pushed.idle_seconds < fetched.idle_seconds < 20

@@ -54,6 +54,7 @@ ROWS = {
     f"DELETE {R}/grants/<username>": MANAGE,
     "GET /api/v1/journal": ADMIN,  # for a repository, its administrators: test_wire_journal
     "GET /api/v1/stats": ADMIN,
+    "GET /api/v1/transfers": ADMIN,
     "POST /api/v1/fsck": ADMIN,
     "GET /api/v1/gc": ADMIN,
     "POST /api/v1/gc": ADMIN,

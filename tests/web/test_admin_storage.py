@@ -51,6 +51,30 @@ def test_a_check_says_that_all_is_well(admin):
     assert "All is as it must be" in answer.text
 
 
+def test_a_scrub_is_run_told_and_listed(live, admin):
+    live.push(live.image(), secrets.token_bytes(100_000))
+
+    done = admin.send(f"{HERE}/scrub")
+    page = admin.get(HERE).text
+
+    assert (done.status_code, done.headers["Location"]) == (303, HERE)
+    assert "nothing is damaged" in page
+    assert live.client.get("/api/v1/scrub").json()["runs"][0]["is_asked"]
+
+
+def test_what_is_on_its_way_is_shown(live, admin):
+    image = live.image()
+    place = live.begin(image)
+    live.client.patch(place, content=b"x" * 5000)
+
+    page = admin.get("/admin/transfers").text
+    live.client.delete(place)
+
+    assert f"<bdi>{image}</bdi>" in page
+    assert "4.9 KiB" in page
+    assert image not in admin.get("/admin/transfers").text
+
+
 def test_storages_are_made_and_deleted(live, admin):
     name = f"s-{secrets.token_hex(3)}"
 

@@ -1,5 +1,5 @@
 // What scripts add to pages that work without them: `/` goes to the search, buttons copy, lists
-// are filtered as one types, and forms ask before they destroy.
+// are filtered as one types, forms ask before they destroy, and work says how far it is.
 "use strict";
 
 const WAIT_MS = 180; // after a key, before the list is asked for
@@ -121,5 +121,78 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     follow(form, state);
   });
 }
+
+// --- what changes by itself: <section id data-refresh="seconds"> ---
+
+async function refresh(region) {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const found = page.getElementById(region.id);
+  if (!found) return location.reload(); // signed out meanwhile
+  region.replaceChildren(...found.childNodes);
+  prepare(region);
+}
+
+for (const region of document.querySelectorAll("[data-refresh]")) {
+  setInterval(() => {
+    if (!document.hidden) refresh(region).catch(() => {}); // the server is away: the next one comes
+  }, region.dataset.refresh * 1000);
+}
+
+// --- work that takes its time: <form data-work="the call that tells of it"> in a <section id> ---
+
+async function* lines(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (held + value).split("\n");
+    held = parts.pop();
+    for (const part of parts) yield JSON.parse(part);
+  }
+}
+
+function summary(report) {
+  if (report.drift) return report.drift.join("\n") || "All is as it must be.";
+  const parts = Object.entries(report).filter(([, value]) => typeof value === "number" && value);
+  const said = parts.map(([name, value]) => `${name.replaceAll("_", " ")} ${value.toLocaleString()}`);
+  return `Done: ${said.join(", ") || "there was nothing to do"}.`;
+}
+
+async function work(form, tell) {
+  const headers = { Accept: "application/x-ndjson", "X-CSRF-Token": form.elements.csrf.value };
+  const answer = await fetch(form.dataset.work, { method: "POST", headers });
+  if (!answer.ok) throw new Error((await answer.json()).detail);
+  for await (const { progress, report, problem } of lines(answer.body)) {
+    if (problem) throw new Error(problem.detail);
+    if (report) return summary(report);
+    if (progress) tell(`${progress.stage}: ${progress.done.toLocaleString()}`);
+  }
+  throw new Error("The server ended before the work did.");
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-work]");
+  if (!form || event.defaultPrevented) return;
+  event.preventDefault();
+  const section = form.closest("section");
+  const tell = (text, kind) => {
+    const told = section.querySelector(".work");
+    told.hidden = false;
+    told.className = `work told notice ${kind || "warn"}`;
+    told.textContent = text;
+  };
+  for (const button of section.querySelectorAll("button")) button.disabled = true;
+  tell("It begins …");
+  let end;
+  try {
+    end = [await work(form, tell), "good"];
+  } catch (error) {
+    end = [`It did not come to its end: ${error.message}`, "bad"];
+  }
+  await refresh(section).catch(() => {});
+  tell(...end);
+});
 
 prepare(document);
