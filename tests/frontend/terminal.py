@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30
 
-# The child makes the terminal its own: getpass asks there, whatever standard input is. At a terminal
-# Ctrl-C ends a program, also if whoever runs these tests was told to ignore it.
+# The child makes the terminal its own: getpass asks there, whatever standard input is. Ctrl-C ends
+# a program there, also if whoever runs these tests was told to ignore it.
 _CHILD = """
 import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.SIG_DFL)
