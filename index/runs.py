@@ -1,4 +1,7 @@
-"""The record of maintenance: when it ran, who wanted it, and what came of it."""
+"""The record of maintenance: when it ran, who wanted it, and what came of it.
+
+The table is shared with `index.growth`, whose rows are of a kind that it thins by itself.
+"""
 
 from typing import Final
 
@@ -12,13 +15,19 @@ KEPT: Final = 100  # runs of a kind; the oldest go
 
 def begin_run(transaction: Transaction, began: int, run: Run) -> int:
     """Note a run; returns its key, `began` (milliseconds since 1970) or the next free after it."""
-    while transaction.get("run", keys.u64(began)) is not None:
-        began += 1
+    began = free_key(transaction, began)
     note_run(transaction, began, run)
     same = [at for at, each in transaction.iter_runs() if each.kind == run.kind]
     for oldest in same[KEPT:]:
         transaction.delete("run", keys.u64(oldest))
     return began
+
+
+def free_key(transaction: Transaction, at: int) -> int:
+    """The time `at` (milliseconds since 1970), or the next after it that no run has for a key."""
+    while transaction.get("run", keys.u64(at)) is not None:
+        at += 1
+    return at
 
 
 def last_finished(view: View, kind: str) -> int:

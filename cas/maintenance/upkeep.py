@@ -1,4 +1,7 @@
-"""Maintenance of one store: collecting, clearing, scrubbing and mending, asked for or not."""
+"""Maintenance of one store: collecting, clearing, scrubbing and mending, asked for or not.
+
+Besides, each hour it is noted how much is stored.
+"""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -11,6 +14,7 @@ import trio
 from cas.errors import CasError, StoreFailed
 from cas.maintenance.clearing import Clearer
 from cas.maintenance.collector import Collector
+from cas.maintenance.measuring import EVERY, FIRST, note_if_due
 from cas.maintenance.mending import Mender
 from cas.maintenance.quarantine import Quarantine
 from cas.maintenance.scrubber import Scrubber
@@ -40,6 +44,7 @@ class Upkeep:
         self._works = works
         self._worded = worded
         self._looked = Place(0, 0)  # how far what is damaged was looked at again
+        self._rest = 0.0  # seconds until it is to be noted how much is stored
         self.quarantine = Quarantine(works)
         self.mender = Mender(works, placer)
         self._scrubber = Scrubber(works, self.quarantine, self.mender)
@@ -67,6 +72,7 @@ class Upkeep:
             self.keep_clearing,
             partial(self.keep_collecting, collecting),
             partial(self.keep_scrubbing, scrubbing, rate),
+            self.keep_noting_growth,
         )
 
     async def keep_reporting(self) -> None:
@@ -105,6 +111,14 @@ class Upkeep:
             await trio.sleep(LOOK_SECONDS)
             await self._go_on(partial(self._scrub_if_due, every, rate))
 
+    async def keep_noting_growth(self) -> None:
+        """Note each hour how much is stored."""
+        self._rest = FIRST
+        while True:
+            await trio.sleep(self._rest)
+            self._rest = EVERY  # also when it fails
+            await self._go_on(self._note_growth)
+
     async def _go_on(self, work: Run) -> None:
         """What cannot be done now is done another time."""
         try:
@@ -124,6 +138,9 @@ class Upkeep:
     async def _look_again(self) -> None:
         await self.quarantine.mark_hurt()
         self._looked = await self.quarantine.look_again(self._looked)
+
+    async def _note_growth(self) -> None:
+        self._rest = await note_if_due(self._works)
 
     async def _collect(self) -> None:
         async for _ in self._collector.run(Collect(is_thorough=False)):

@@ -5,6 +5,7 @@ Errors are in `frontend.management.problems`. Lists answer `{"page", "per_page",
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from frontend.management.maintenance import Maintenance
 from frontend.management.manifest import Manifests
 from frontend.management.metrics import Metrics
 from frontend.management.packages import Packages
+from frontend.management.replies import fine_time_text
 from frontend.management.repositories import Repositories
 from frontend.management.routing import Admin, Anybody, Asked, Reply, Route
 from frontend.management.search import Searches
@@ -28,6 +30,7 @@ from frontend.management.tokens import Tokens
 from frontend.management.transfers import Transfers
 from frontend.management.users import Users
 from frontend.registry.call import Registry
+from index.growth import growth
 
 
 class Healthy(msgspec.Struct, frozen=True):
@@ -57,6 +60,21 @@ class StatsShown(msgspec.Struct, frozen=True):
     cache_misses: int
     cache_bytes_served: int
     cache_bytes_fetched: int
+
+
+class SampleShown(msgspec.Struct, frozen=True):
+    """What was stored at a time; sizes in bytes, as in the statistics."""
+
+    at: str
+    logical: int
+    stored: int
+    disk: int
+
+
+class GrowthShown(msgspec.Struct, frozen=True):
+    """Samples of the last two years, the oldest first; of times long ago one a day."""
+
+    growth: list[SampleShown]
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,6 +142,14 @@ class Server:
                 summary="What is stored, per repository and in all, and what that saves.",
                 answer=StatsShown,
             ),
+            Route(
+                method="GET",
+                path="/api/v1/stats/growth",
+                access=Admin("see the statistics of all repositories"),
+                handler=self.show_growth,
+                summary="How much was stored when: each hour of two days, each day of two years.",
+                answer=GrowthShown,
+            ),
         )
 
     async def healthz(self, _: Asked) -> Reply:
@@ -156,3 +182,13 @@ class Server:
         }
         ratio = {"dedup_ratio": found.dedup_ratio}
         return Reply(msgspec.to_builtins(found) | ratio | cached)
+
+    async def show_growth(self, _: Asked) -> Reply:
+        """Read what was noted."""
+        now = self._registry.site.now_ms()
+        samples = self._store.read(partial(growth, now=now))
+        shown = [
+            SampleShown(fine_time_text(each.at), each.logical, each.stored, each.disk)
+            for each in samples
+        ]
+        return Reply(GrowthShown(shown))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from frontend.registry.call import Registry
 from frontend.server.serving import open_sockets
 from frontend.service import build_registry, public_url, serving, store_settings
 from frontend.settings import Http, Limits, Settings, Storage
+from index.growth import Sample, note_growth
 
 PASSWORD = secrets.token_urlsafe(12)
 ADMIN = ("admin", PASSWORD)
@@ -95,6 +97,12 @@ class Live:
     def run(self, function, *arguments):
         """Run an async function in the server's loop."""
         return trio.from_thread.run(function, *arguments, trio_token=self.server.token)
+
+    def note_growth(self, *samples: Sample) -> None:
+        """Note how much was stored, as the store does each hour."""
+        writer = self.registry.store._writer
+        for sample in samples:
+            self.run(writer.write, partial(note_growth, sample=sample))
 
     def create_repository(self, name: str, visibility: str = "private") -> None:
         storage, _, own = name.partition("/")

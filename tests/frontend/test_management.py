@@ -1,12 +1,15 @@
 """The management API, over the wire."""
 
 import errno
+import time
+from datetime import datetime
 
 import httpx
 import pytest
 
 from frontend.local_client import CommandFailed, LocalClient
 from frontend.settings import Http, Settings, Storage
+from index.growth import Sample
 from tests.frontend.live import PASSWORD, running
 
 
@@ -199,6 +202,23 @@ def test_statistics_count_what_was_pushed(live):
 
     assert after["logical"] - before["logical"] == 1200
     assert after["dedup_ratio"] > 0
+
+
+def test_growth_is_told_the_oldest_first(tmp_path):
+    hour, now = 3_600_000, time.time_ns() // 1_000_000
+    ago = [now - number * hour for number in (2, 1)]
+    with running(tmp_path) as live:
+        assert live.client.get("/api/v1/stats/growth").json() == {"growth": []}
+        live.note_growth(Sample(ago[1], 1 << 60, 7, 0), Sample(ago[0], 5, 4, 3))
+
+        found = live.client.get("/api/v1/stats/growth").json()["growth"]
+
+    assert [[each[name] for name in ("logical", "stored", "disk")] for each in found] == [
+        [5, 4, 3],
+        [1 << 60, 7, 0],
+    ]
+    at = [datetime.fromisoformat(each["at"]).timestamp() * 1000 for each in found]
+    assert at == pytest.approx(ago, abs=1)
 
 
 def test_fsck_finds_no_drift(live):

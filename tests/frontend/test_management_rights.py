@@ -55,6 +55,7 @@ ROWS = {
     "GET /api/v1/journal": ADMIN,  # for a repository, its administrators: test_wire_journal
     "GET /api/v1/stats": ADMIN,
     "GET /api/v1/transfers": ADMIN,
+    "GET /api/v1/stats/growth": ADMIN,
     "POST /api/v1/fsck": ADMIN,
     "GET /api/v1/gc": ADMIN,
     "POST /api/v1/gc": ADMIN,
