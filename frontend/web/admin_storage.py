@@ -1,5 +1,6 @@
-"""The store: what it holds and saves, its collections, checks and scrubs; and how proxies do."""
+"""The store: what it holds and saves, how it grew, its runs of maintenance; how proxies do."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from cas.verbs import Scrubbed
@@ -7,10 +8,11 @@ from frontend.domain.faults import RequestInvalid
 from frontend.management.maintenance import Rehearsed, Runs, Scrubs
 from frontend.management.repositories import ONE, PATH
 from frontend.management.repository_shapes import RepositoryPage, RepositoryWhole
-from frontend.management.routes import StatsShown
+from frontend.management.routes import GrowthShown, StatsShown
 from frontend.management.routing import Admin, Paging
 from frontend.management.storages import StoragePage
 from frontend.web.page import Page, Redirect, Shown, Visit
+from frontend.web.plot import Plot, Point, plot
 from frontend.web.words import plural, size_text
 
 HERE: Final = "/admin/storage"
@@ -50,12 +52,14 @@ class AdminStoragePages:
     async def show(self, visit: Visit, **told: Any) -> Shown:  # noqa: ANN401 - reports
         """Show it, with what a rehearsal or a check has just told."""
         stats: StatsShown = await visit.calls.get("/api/v1/stats")
+        growth: GrowthShown = await visit.calls.get("/api/v1/stats/growth")
         collections: Runs = await visit.calls.get("/api/v1/gc")
         scrubs: Scrubs = await visit.calls.get("/api/v1/scrub")
         storages: StoragePage = await visit.calls.get("/api/v1/storages", per_page=ALL)
         largest = sorted(stats.repositories, key=lambda each: -each.linked)[:LARGEST]
         values = {
             "stats": stats,
+            "plot": _plot(growth),
             "largest": largest,
             "collections": collections,
             "scrubs": scrubs,
@@ -123,3 +127,11 @@ class AdminStoragePages:
         ]
         stats: StatsShown = await visit.calls.get("/api/v1/stats")
         return Shown("admin_proxies.html", {"found": found, "proxies": shown, "stats": stats})
+
+
+def _plot(growth: GrowthShown) -> Plot | None:
+    points = [
+        Point(datetime.fromisoformat(each.at).timestamp(), each.logical, each.stored, each.disk)
+        for each in growth.growth
+    ]
+    return plot(points)

@@ -63,6 +63,19 @@ def test_all_of_a_page_is_reached_by_keyboard_and_seen_to_be(visit, filled, who,
     assert walk_by_keyboard(page) == []
 
 
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_what_a_plot_draws_is_said_and_in_numbers_too(visit, look):
+    theme, width = look
+    page = visit("/admin/storage", "admin", theme=theme, width=width)
+
+    page.get_by_text("In numbers").click()
+
+    drawn = page.get_by_role("img", name="what is stored from 0 bytes to 30.0 GiB")
+    assert drawn.bounding_box()["width"] > width / 2
+    assert page.get_by_role("cell", name="100 GiB").first.is_visible()
+    assert broken_rules(page) == []
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_a_theme_that_was_chosen_counts_more_than_that_of_the_system(visit, theme):
     other = "dark" if theme == "light" else "light"

@@ -1,6 +1,7 @@
 """What there is to see, and windows to see it in."""
 
 import json
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from cas.digest import Digest
 from frontend.domain.manifests import OCI_INDEX, OCI_MANIFEST
+from index.growth import DAY_MS, Sample
 from tests.frontend.live import Live
 from tests.frontend.people import Person, person
 from tests.frontend.test_lists import described, push, put
@@ -89,10 +91,20 @@ def seeded(live: Live, browser: Browser) -> Site:
         layers = [b"x" * (1000 + 5000 * number)]
         tag = f"v1.{number}.{number % 3}"
         push(live, "local/public/alpine", tag, layers=layers, os="linux", architecture="arm64")
+    live.note_growth(*_growth(time.time_ns() // 1_000_000))
     site.digest = _push_index(live, "local/public/alpine", "latest")
     for image in ("tools/build", "tools/build/gcc", "tools/lint", "web"):
         push(live, f"local/team/{image}", "v1", "latest", os="linux", architecture="amd64")
     return site
+
+
+def _growth(now: int) -> list[Sample]:
+    """Four months, in which something was once deleted, until now (milliseconds since 1970)."""
+    sizes = [(5 * day - (200 if day > 80 else 0)) << 28 for day in range(121)]
+    return [
+        Sample(now - (120 - day) * DAY_MS, size, size * 3 // 10, size * 4 // 10)
+        for day, size in enumerate(sizes)
+    ]
 
 
 def _push_index(live: Live, image: str, tag: str) -> str:

@@ -1,10 +1,16 @@
 """The store and the proxies in the browser: figures, collections, checks, storages."""
 
+import re
 import secrets
+import time
+from contextlib import closing
 
 import pytest
 
-from tests.frontend.people import repository
+from index.growth import Sample
+from tests.frontend.live import running
+from tests.frontend.people import person, repository
+from tests.web.visitors import Visitor
 
 HERE = "/admin/storage"
 
@@ -22,6 +28,26 @@ def test_the_page_says_what_is_stored_and_what_that_saves(live, admin):
 
     assert f"<dd>{ratio:.2f} to 1</dd>" in page
     assert "nothing is known to be damaged" in page
+
+
+def test_the_page_draws_how_the_store_grew_and_says_it_in_numbers(tmp_path):
+    hour, now = 3_600_000, time.time_ns() // 1_000_000
+    with running(tmp_path) as live, closing(Visitor(live, person(live, "admin")).client) as admin:
+        assert "<polyline" not in admin.get(HERE).text
+        live.note_growth(Sample(now - 2 * hour, 0, 0, 0))
+        assert "each hour" in admin.get(HERE).text
+        live.note_growth(
+            Sample(now - hour, 3 << 20, 1 << 20, 2 << 20), Sample(now, 8 << 20, 2 << 20, 5 << 20)
+        )
+
+        page = admin.get(HERE).text
+
+    assert '<polyline class="logical" points="0.00,88.00 50.00,58.00 100.00,8.00"/>' in page
+    assert '<polyline class="stored" points="0.00,88.00 50.00,78.00 100.00,68.00"/>' in page
+    assert re.search(r'<svg role="img" aria-label="From [^"]* from 0 bytes to 8.0 MiB, ', page)
+    assert page.count('<tr><th scope="row">20') == 3
+    assert '<td data-label="On the disk" class="number">5.0 MiB</td>' in page
+    assert " style=" not in page
 
 
 def test_a_rehearsal_frees_nothing_and_a_run_is_told_and_listed(live, admin):
