@@ -22,6 +22,7 @@ from cas.errors import (
     DigestMismatch,
     OffsetMismatch,
     UploadOrphaned,
+    UploadSealed,
     UploadUnknown,
 )
 from cas.verbs import Adopt, Growing, Owner, Store, Upload, View
@@ -203,7 +204,7 @@ class Transfers:
             await self._fill(transfer, upload)
             adopt = Adopt(upload.id, transfer.digest, upload.owner)
             await self._link(transfer, [adopt])
-        except (OffsetMismatch, UploadUnknown):  # we were taken for dead
+        except (OffsetMismatch, UploadSealed, UploadUnknown):  # we were taken for dead
             is_ours = False
         except DaemonAway:
             transfer.session = upload.id
@@ -218,6 +219,12 @@ class Transfers:
         return is_ours
 
     async def _fill(self, transfer: Transfer, upload: Upload) -> None:
+        if upload.size and transfer.size is None:
+            await self._confirm(transfer)
+        if upload.size and upload.size == transfer.size:  # who had all of it did not commit it
+            transfer.upload = upload
+            transfer.began.set()
+            return
         wanted = Wanted(transfer.image.path, "blobs", str(transfer.digest), start=upload.size)
         async with fetching(transfer.client, wanted, transfer.size) as coming:
             transfer.size = coming.size

@@ -16,7 +16,14 @@ from pathlib import Path
 import trio
 
 from cas.digest import Digest
-from cas.errors import CasError, DaemonAway, OffsetMismatch, UploadOrphaned, UploadUnknown
+from cas.errors import (
+    CasError,
+    DaemonAway,
+    OffsetMismatch,
+    UploadOrphaned,
+    UploadSealed,
+    UploadUnknown,
+)
 from cas.remote.client import connect_store
 from cas.sockets import DAEMON_SOCKET
 from cas.verbs import Adopt, Growing, Owner, Store, Upload
@@ -100,7 +107,7 @@ class Pull:
                 await trio.sleep(0.002)
             adopt = Adopt(upload.id, self.digest, upload.owner)
             await self.again(self.store.commit, [adopt, Link(IMAGE, self.digest.key, 3600)])
-        except OffsetMismatch:
+        except (OffsetMismatch, UploadSealed):
             return  # after a restart another was first to go on with it: we own it no more
         except UploadUnknown:
             if not has(self.store, self.digest):

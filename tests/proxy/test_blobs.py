@@ -1,10 +1,15 @@
 """Blobs of upstreams that do wrong: right bytes go out, or none that are kept."""
 
 import ssl
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cas.digest import Digest
+from cas.uploads import staging
+from cas.verbs import Adopt, Owner
 from tests.frontend.live import codes, digest_of, wait_until
 from tests.frontend.sources import Gate, cut, reset, saying, silent, source
 from tests.proxy.pulling import SIZE, is_kept, layer, proxy_of, take, uploads
@@ -251,3 +256,56 @@ def test_ranges_beyond_what_has_come_wait_for_it(live, far, proxy):
 
     assert early == (206, content[10:20], True)
     assert late == (206, content[200_000:200_010], True)
+
+
+@pytest.mark.parametrize("known", [100_000, SIZE])
+def test_what_another_left_is_gone_on_with_also_when_nothing_is_missing(live, far, proxy, known):
+    content = layer()
+    digest = far.blob(content)
+    key = f"blob {digest}"
+
+    async def leave():
+        upload, _ = await live.registry.store.stage(Owner.of_key(key, "sha256"), key=key)
+        await upload.append(0, content[:known])
+        await upload.leave()
+
+    live.run(leave)
+    status, body, is_whole = take(live, f"/v2/{proxy}/app/blobs/{digest}")
+
+    assert (status, body == content, is_whole) == (200, True, True)
+    wait_until(lambda: is_kept(live, content))
+
+
+def test_who_is_taken_for_dead_follows_who_commits_instead(live, far, proxy, monkeypatch, caplog):
+    content = layer()
+    digest = far.blob(content)
+    gate = Gate(content, 100_000)
+    far.misbehave("GET", digest, gate)
+    sync, is_let = staging.sync, threading.Event()
+
+    def wait_and_sync(path):
+        assert is_let.wait(20)
+        sync(path)
+
+    async def commit():
+        owner = Owner.of_key(f"blob {digest}", "sha256")
+        upload, _ = await live.registry.store.stage(owner, key=owner.key)
+        await upload.append(upload.size, content[upload.size :])
+        await live.registry.store.commit([Adopt(upload.id, Digest.of(content), owner)])
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(take, live, f"/v2/{proxy}/app/blobs/{digest}")
+        assert gate.is_reached.wait(20)
+        wait_until(lambda: [each.stat().st_size for each in uploads(live)] == [100_000])
+        monkeypatch.setattr(staging, "sync", wait_and_sync)
+        committed = pool.submit(live.run, commit)
+        wait_until(lambda: [each.stat().st_mode & 0o200 for each in uploads(live)] == [0])
+        gate.open()
+        time.sleep(0.2)  # what comes now is refused
+        is_let.set()
+        committed.result()
+        status, body, is_whole = asked.result()
+
+    assert (status, body == content, is_whole) == (200, True, True)
+    wait_until(lambda: far.asked("HEAD", digest))  # it links what the other one has committed
+    assert "could not be had" not in caplog.text
