@@ -186,6 +186,9 @@ class Transfers:
                 await growing.wait_committed()
             except UploadOrphaned:
                 return upload.id
+            except DaemonAway:  # the next one has forgotten the key, and finds it by the session
+                transfer.session = upload.id
+                raise
             except UploadUnknown:
                 if not self._store.read(partial(_is_stored, digest=transfer.digest)):
                     name = str(transfer.client.upstream.origin)
