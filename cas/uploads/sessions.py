@@ -77,11 +77,14 @@ class Sessions:
 
     def _claim(self, session: Session) -> tuple[Session, bool]:
         """Let the caller go on with what lost its owner; says whether it does."""
-        is_claimed, session.is_orphan = session.is_orphan, False
         session.used_at = trio.current_time()
-        if is_claimed:
-            session.tell()
-        return session, is_claimed
+        if not session.is_orphan:
+            return session, False
+        # Who appended may have died before it said so: whoever goes on begins behind that.
+        session.notice(staging.size_of(session.path))
+        session.is_orphan = False
+        session.tell()
+        return session, True
 
     def find(self, owner: Owner, session: str) -> Session:
         """The session of this owner, from memory or, after a restart, from its file.

@@ -207,7 +207,14 @@ class Transfers:
             await self._fill(transfer, upload)
             adopt = Adopt(upload.id, transfer.digest, upload.owner)
             await self._link(transfer, [adopt])
-        except (OffsetMismatch, UploadSealed, UploadUnknown):  # we were taken for dead
+        except (
+            OffsetMismatch,
+            UploadSealed,
+        ):  # somebody else goes on with it: we were taken for dead
+            is_ours = False
+            with suppress(CasError):
+                await upload.leave()  # and if he has died since, it is the next one's who looks
+        except UploadUnknown:
             is_ours = False
         except DaemonAway:
             transfer.session = upload.id

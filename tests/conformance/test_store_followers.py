@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import pytest
 import trio
 
+from cas import layout
 from cas.digest import Digest
 from cas.errors import DigestMismatch, UploadOrphaned, UploadUnknown
 from cas.verbs import Adopt, Owner
@@ -257,6 +258,21 @@ async def test_what_its_owner_leaves_goes_on_with_the_first_who_stages_it(store)
         await store.commit(changes_for(taken, DIGEST))
 
     assert got == [CONTENT]
+
+
+async def test_who_takes_over_begins_behind_what_was_appended_and_never_told(store, tmp_path):
+    upload, _ = await store.stage(OWNER, key=KEY)
+    await upload.append(0, CONTENT[:1000])
+    with layout.upload_path(tmp_path, upload.id).open("ab") as file:  # and then its owner died
+        file.write(CONTENT[1000:5000])
+    await upload.leave()
+
+    taken, is_ours = await store.stage(OWNER, key=KEY)
+    await taken.append(taken.size, CONTENT[5000:])
+    await store.commit(changes_for(taken, DIGEST))
+
+    assert is_ours
+    assert pull(store, DIGEST) == CONTENT
 
 
 async def test_to_leave_what_has_no_key_changes_nothing(store):

@@ -10,7 +10,7 @@ passed on>`.
 
 import hashlib
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import trio
@@ -107,8 +107,9 @@ class Pull:
                 await trio.sleep(0.002)
             adopt = Adopt(upload.id, self.digest, upload.owner)
             await self.again(self.store.commit, [adopt, Link(IMAGE, self.digest.key, 3600)])
-        except (OffsetMismatch, UploadSealed):
-            return  # after a restart another was first to go on with it: we own it no more
+        except (OffsetMismatch, UploadSealed):  # another was first to go on with it
+            with suppress(CasError):
+                await upload.leave()
         except UploadUnknown:
             if not has(self.store, self.digest):
                 raise
