@@ -33,10 +33,21 @@ def split_entry(entry: bytes) -> tuple[bytes, bytes]:
     return group, line
 
 
-def iter_entries(block: bytes) -> Iterator[bytes]:
-    """The entries of a block, in order."""
+def join_entry(group: bytes, line: bytes) -> bytes:
+    """The entry of a group and a line of it."""
+    return group + _GROUP + line
+
+
+def iter_parts(block: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    """(group, its lines) of a block, in order."""
     for part in block[1:].split(_GROUP):
         group, *lines = part.split(_LINE)
+        yield group, lines
+
+
+def iter_entries(block: bytes) -> Iterator[bytes]:
+    """The entries of a block, in order."""
+    for group, lines in iter_parts(block):
         for line in lines:
             yield group + _GROUP + line
 

@@ -24,6 +24,9 @@ _HEAD: Final = 4  # letters of 3 bytes
 _IMAGE: Final = 6  # letters of a u32
 _LINE: Final = 2 * _HEAD + 1  # where the image begins
 _NAME: Final = _LINE + _IMAGE  # where the line of the order of names begins
+# Of a line of the order of a time or a size: where that one begins, and the image's letters.
+NAMED_AT: Final = _HEAD + _IMAGE
+IMAGE_OF_LINE: Final = slice(_HEAD, NAMED_AT)
 _ROWS_PER_PACKAGE: Final = 9  # of each order: the block's old and new row, and a neighbour's
 
 

@@ -49,6 +49,10 @@ class Order(IntEnum):
     SIZE = 3
 
 
+# Those of some lines of an image that are selected; each begins after so many bytes of its own.
+Sift = Callable[[list[bytes], int], list[bytes]]
+
+
 class Entry(NamedTuple):
     """A package by name: a tag of the image `path`, or (tag None) the manifest D without one."""
 
@@ -149,31 +153,50 @@ def matching(needle: str) -> Callable[[Entry], bool]:
 
     An untagged manifest is looked at by its path alone. Paths and tags are ASCII.
     """
-    test = testing(needle)
+    sift = sifting(needle)
 
     def is_match(entry: Entry) -> bool:
         line = UNTAGGED if entry.tag is None else entry.tag.encode()
-        return test(entry.path)(line)
+        return bool(sift(entry.path)([line], 0))
 
     return is_match
 
 
-def testing(needle: str) -> Callable[[str], Callable[[bytes], bool]]:
-    """As `matching`, for many lines of few images: path → whether a line of it has `needle`."""
+def sifting(needle: str) -> Callable[[str], Sift]:
+    """As `matching`, for many lines at once: path → lines of it → those with `needle`.
+
+    Paths whose lines are to be looked at in the same way have the same sift.
+    """
     folded = needle.lower()
     left, colon, right = folded.partition(":")
     part, beginning = folded.encode(), right.encode()
 
-    def of_path(path: str) -> Callable[[bytes], bool]:
+    def has_part(lines: list[bytes], at: int) -> list[bytes]:
+        found = [line for line in lines if part in line[at:].lower()]
+        return [line for line in found if not line.startswith(UNTAGGED, at)]
+
+    def begins(lines: list[bytes], at: int) -> list[bytes]:
+        found = [line for line in lines if line[at:].lower().startswith(beginning)]
+        return [line for line in found if not line.startswith(UNTAGGED, at)]
+
+    def of_path(path: str) -> Sift:
         if folded in path:
-            return lambda _: True
+            return every
         if not colon:
-            return lambda line: part in line.lower() and not line.startswith(UNTAGGED)
-        if path.endswith(left):
-            return lambda line: line.lower().startswith(beginning) and not line.startswith(UNTAGGED)
-        return lambda _: False
+            return has_part
+        return begins if path.endswith(left) else none
 
     return of_path
+
+
+def every(lines: list[bytes], _: int) -> list[bytes]:
+    """A `Sift` that selects all."""
+    return lines
+
+
+def none(_: list[bytes], __: int) -> list[bytes]:
+    """A `Sift` that selects nothing."""
+    return []
 
 
 def holding(needle: str) -> Callable[[bytes], bool]:

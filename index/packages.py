@@ -3,17 +3,24 @@
 Without `contains` a page costs itself and a step over the keys of blocks; so does one by name of a
 single image. One by time or size of a single image costs what lies between it and the nearer end of
 the order. Whatever else is left out has to be looked at, block by block: then a page costs the
-repository's blocks (a million packages: a second), and belongs in a thread; so does a page in an
-order of the caller's own (`keys`), which costs all names of the image.
+repository's blocks (a million packages: 0.3 s), and belongs in a thread; so does a page in an order
+of the caller's own (`keys`), which costs all names of the image.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
 from index import blocks, keys, names, ordering
-from index.listed import image_letters, image_number, split_value_entry
+from index.listed import (
+    IMAGE_OF_LINE,
+    NAMED_AT,
+    image_letters,
+    image_number,
+    split_value_entry,
+)
 from index.names import Order
 from index.records import Manifest
 from index.view import View
@@ -146,9 +153,11 @@ def _filtered(
         return _nearest(reader, selection, start, stop)
     found: list[bytes] = []
     total = 0
-    for total, entry in enumerate(_iter_selected(reader, selection), 1):
-        if start < total <= stop:
-            found.append(entry)
+    for group, lines in _iter_selected(reader, selection):
+        if total < stop:
+            some = lines[max(start - total, 0) : stop - total]
+            found += [blocks.join_entry(group, line) for line in some]
+        total += len(lines)
     return total, found
 
 
@@ -160,61 +169,74 @@ def _nearest(
     total = ordering.measure(reader.view, by_name, *_bounds(selection.image)).total
     stop = min(stop, total)
     if stop <= total - start:
-        return total, list(islice(_iter_selected(reader, selection), start, stop))
+        return total, list(islice(_iter_entries(reader, selection), start, stop))
     back = replace(selection, is_descending=not selection.is_descending)
-    found = islice(_iter_selected(reader, back), total - stop, max(total - start, 0))
+    found = islice(_iter_entries(reader, back), total - stop, max(total - start, 0))
     return total, list(found)[::-1]
 
 
 def _sorted(
     reader: _Reader, selection: Selection, start: int, stop: int
 ) -> tuple[int, list[bytes]]:
-    """In the order of the selection's own keys."""
-    entries = list(_iter_selected(reader, replace(selection, is_descending=False)))
-    before = len(_bounds(selection.image)[0])  # of a line in an entry
-    tagged = [entry for entry in entries if not entry.startswith(names.UNTAGGED, before)]
-    tags = b"\n".join([entry[before:] for entry in tagged]).decode().split("\n") if tagged else []
-    pairs = sorted(
-        zip(selection.keys(tags), tagged, strict=True),  # type: ignore[misc] # it has some
-        reverse=selection.is_descending,
-    )
-    ordered = [entry for _, entry in pairs] + entries[len(tagged) :]
-    return len(ordered), ordered[start:stop]
+    """In the order of the selection's own keys, and where these are equal in that of names."""
+    ascending = _iter_selected(reader, replace(selection, is_descending=False))
+    lines = [line for _, some in ascending for line in some]
+    tagged = bisect_left(lines, names.UNTAGGED)
+    tags = b"\n".join(lines[:tagged]).decode().split("\n") if tagged else []
+    found = selection.keys(tags)  # type: ignore[misc] # it has some
+    ranks = sorted(range(tagged), key=found.__getitem__)
+    if selection.is_descending:
+        ranks.reverse()
+    ranks += range(tagged, len(lines))
+    before = _bounds(selection.image)[0]
+    return len(lines), [before + lines[rank] for rank in ranks[start:stop]]
 
 
-def _iter_selected(reader: _Reader, selection: Selection) -> Iterator[bytes]:
+def _iter_entries(reader: _Reader, selection: Selection) -> Iterator[bytes]:
     """Entries of a selection in its order."""
+    for group, lines in _iter_selected(reader, selection):
+        for line in lines:
+            yield blocks.join_entry(group, line)
+
+
+def _iter_selected(reader: _Reader, selection: Selection) -> Iterator[tuple[bytes, list[bytes]]]:
+    """(group, lines) of a selection in its order: many lines at once, as each would take long."""
     view, order = reader.view, selection.order
-    is_by_name = order is Order.NAME
-    split = blocks.split_entry if is_by_name else split_value_entry
     may_hold = _holder(reader, selection)
-    tests = _Tests(reader, selection)
-    bounds = _bounds(selection.image if is_by_name else None)
+    sifts = _Sifts(reader, selection)
+    bounds = _bounds(selection.image if order is Order.NAME else None)
     found = ordering.measure(view, names.prefix(reader.repository, order), *bounds).keys
-    for key in reversed(found) if selection.is_descending else found:
+    step = -1 if selection.is_descending else 1
+    for key in found[::step]:
         block = view.get(names.TABLE, key) or blocks.LOWER
         if may_hold(block):
-            entries = list(blocks.iter_entries(block))
-            for entry in reversed(entries) if selection.is_descending else entries:
-                place, line = split(entry)
-                if tests[place](line):
-                    yield entry
+            for group, lines in list(blocks.iter_parts(block))[::step]:
+                yield group, sifts.select(group, lines)[::step]
 
 
-class _Tests(dict[bytes, Callable[[bytes], bool]]):
-    """Whether lines of an image are selected, by what names the image in an entry."""
+class _Sifts(dict[bytes, names.Sift]):
+    """Which lines of an image are selected, by what names the image in an entry."""
 
     def __init__(self, reader: _Reader, selection: Selection) -> None:
         super().__init__()
         self._reader = reader
         self._selection = selection
-        self._testing = names.testing(selection.contains)
+        self._sifting = names.sifting(selection.contains)
 
-    def __missing__(self, place: bytes) -> Callable[[bytes], bool]:
+    def __missing__(self, place: bytes) -> names.Sift:
         path = self._reader.path(self._selection.order, place)
         is_other = self._selection.image not in (None, path)
-        self[place] = test = (lambda _: False) if is_other else self._testing(path)
-        return test
+        self[place] = sift = names.none if is_other else self._sifting(path)
+        return sift
+
+    def select(self, group: bytes, lines: list[bytes]) -> list[bytes]:
+        """The selected lines of a group, in their order."""
+        if self._selection.order is Order.NAME:
+            return self[group](lines, 0)
+        parts: dict[names.Sift, list[bytes]] = {}
+        for line in lines:
+            parts.setdefault(self[line[IMAGE_OF_LINE]], []).append(line)
+        return sorted(line for sift, some in parts.items() for line in sift(some, NAMED_AT))
 
 
 def _holder(reader: _Reader, selection: Selection) -> Callable[[bytes], bool]:

@@ -12,21 +12,19 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-_PREFIX: Final = re.compile(r"\n[vV](?=[0-9])")
-# The two that look ahead for single letters are what make it fast: most places fail there.
+_PREFIX: Final = re.compile(r"\n[vV]\Z")
 _EARLIER: Final = re.compile(
-    r"(?<=[0-9])(?=[._a-z-])[._-]?(?=[abcdemnprs])(?=(?:a|b|c|m|ea|rc|cr|alpha|beta|pre|preview|dev"
-    r"|snapshot|nightly|canary|next)(?![a-z]))",
+    r"\A[._-]?(?=(?:a|b|c|m|ea|rc|cr|alpha|beta|pre|preview|dev|snapshot|nightly|canary|next)"
+    r"(?![a-z]))",
     re.IGNORECASE,
 )
-_POINT: Final = re.compile(r"(?<=[0-9])\.(?=[0-9])")
-_NUMBER: Final = re.compile(r"([0-9]+)")
+_NUMBER: Final = re.compile(r"0*([0-9]+)")
 _LENGTHS: Final = tuple(chr(0x80 + length) for length in range(129))  # as long as a tag may be
-_AT_ONCE: Final = 2000  # tags: some 5 ms, between which others run
+_AT_ONCE: Final = 2000  # tags: some 2 ms, between which others run
 
 
 def version_keys(tags: Sequence[str]) -> list[str]:
-    """What to sort tags by, for all of them at once: 100,000 take a quarter of a second."""
+    """What to sort tags by, for all of them at once: 100,000 take less than 0.1 s."""
     found: list[str] = []
     for start in range(0, len(tags), _AT_ONCE):
         found += _keys(tags[start : start + _AT_ONCE])
@@ -34,9 +32,16 @@ def version_keys(tags: Sequence[str]) -> list[str]:
 
 
 def _keys(tags: Sequence[str]) -> list[str]:
-    text = "".join(f"\n{tag}" for tag in tags)
-    text = _POINT.sub("\x7f", _EARLIER.sub("\1", _PREFIX.sub("\n", text)))
-    parts = _NUMBER.split(text.replace("\n", "\2\n") + "\2")
-    digits = [part.lstrip("0") for part in parts[1::2]]
-    parts[1::2] = [_LENGTHS[len(each)] + each for each in digits]
-    return "".join(parts).split("\n")[1:]
+    parts = _NUMBER.split("\n" + "\n".join(tags) + "\n")
+    # What stands between numbers is the same again and again: a few texts for thousands of tags.
+    between = {text: _between(text) for text in set(parts[::2])}
+    parts[::2] = map(between.__getitem__, parts[::2])
+    parts[1::2] = [_LENGTHS[len(digits)] + digits for digits in parts[1::2]]
+    return "".join(parts).split("\n")[1:-1]
+
+
+def _between(text: str) -> str:
+    """The part of a key for what stands between two numbers, of one tag or of several."""
+    if text == ".":
+        return "\x7f"
+    return _PREFIX.sub("\n", _EARLIER.sub("\1", text)).replace("\n", "\2\n")

@@ -145,6 +145,31 @@ def test_values_sort_as_numbers_and_what_is_too_large_comes_last():
 
 
 @pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("needle", ["v", "V05", "599", "app:v1", "p", "R", "~", "nothing"])
+def test_a_page_of_what_has_a_text_is_cut_from_all_that_have_it(filled, order, needle):
+    larger = [*put(3), manifest(3, total=5000), SetTag(IMAGE, "RC1", digest_of(3))]
+    commit(filled, [*larger, *put(2, OTHER), manifest(2, image=OTHER, total=9000)])
+
+    def look(view):
+        number = view.repository("local/images").id
+        _, every = list_packages(view, number, Selection(order), 0, 9999)
+        for path in (None, IMAGE.path):
+            wanted = [
+                each
+                for each in every
+                if path in (None, each.path)
+                and needle.lower() in (f"{each.path}:{each.tag.lower()}" if each.tag else each.path)
+            ]
+            for is_descending in (False, True):
+                selection = Selection(order, is_descending, path, needle)
+                total, found = list_packages(view, number, selection, 3, 700)
+                assert total == len(wanted)
+                assert found == wanted[:: -1 if is_descending else 1][3:700]
+
+    filled.read(look)
+
+
+@pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("is_descending", [False, True])
 def test_a_page_of_packages_costs_itself_and_a_step_a_block(filled, order, is_descending):
     def look(view):
