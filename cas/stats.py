@@ -1,10 +1,10 @@
-"""What is stored and what that saves; one snapshot, for a thread.
+"""What is stored and what that saves; for a thread.
 
 `logical` counts every live object once; `stored` is what their chunks and inline bytes take; `disk`
 what the file system says. `linked` counts an object once in each repository that links it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -54,23 +54,28 @@ async def count(environment: Environment, root: Path) -> Stats:
         CasError: the data directory cannot be read.
     """
     try:
-        return await trio.to_thread.run_sync(environment.read, partial(stats, root=root))
+        return await trio.to_thread.run_sync(stats, environment, root)
     except OSError as error:
         raise from_system(error, "the data directory") from error
 
 
-def stats(view: View, root: Path) -> Stats:
-    """Count; blocks for a time that grows with the number of objects and packs."""
-    logical = inline = 0
-    for _, value in view.scan("object"):
-        row = Object.decode(value)
-        logical += row.size
-        if view.inline(row.id) is not None:
-            inline += row.size
+def stats(environment: Environment, root: Path) -> Stats:
+    """Count; blocks for a time that grows with the number of objects and packs.
+
+    A million objects take some 0.5 s. Inline bytes are of a moment later than the rest.
+    """
+    found = environment.read(partial(_count, root=root))
+    return replace(found, stored=found.stored + environment.value_bytes("inline"))
+
+
+def _count(view: View, root: Path) -> Stats:
+    """All but inline bytes."""
     uploads = list((root / layout.UPLOADS).iterdir())
+    with view.walk("object") as walk:
+        logical = sum(Object.decode(value).size for value in walk.values())
     return Stats(
         logical=logical,
-        stored=inline + sum(pack.live for _, pack in view.iter_packs()),
+        stored=sum(pack.live for _, pack in view.iter_packs()),
         disk=sum(_blocks(path) for folder in _FOLDERS for path in (root / folder).iterdir()),
         objects=view.entries("object"),
         extents=view.entries("extent"),

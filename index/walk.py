@@ -44,6 +44,10 @@ class Walk:
         self._view.steps += len(found)
         return found
 
+    def values(self) -> Iterator[bytes]:
+        """The values of this row and all that follow; of all rows, before it was sent anywhere."""
+        return self._cursor.iternext(keys=False, values=True)
+
 
 @contextmanager
 def walking(view: "View", cursor: "lmdb.Cursor[bytes]") -> Iterator[Walk]:

@@ -91,6 +91,13 @@ class Figures:
         """All that is known of one proxy repository."""
         return self.proxied(repository).get(repository, Proxied())
 
+    def total(self) -> Counts:
+        """Of all proxy repositories together."""
+        found = Counts()
+        for each in self.proxied().values():
+            found.add(each.counts)
+        return found
+
     def proxied(self, only: int | None = None) -> dict[int, Proxied]:
         """All that is known of proxy repositories, by their ids, or of one."""
         found: dict[int, Proxied] = {}

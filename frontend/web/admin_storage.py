@@ -6,8 +6,7 @@ from typing import Any, Final
 from cas.verbs import Scrubbed
 from frontend.domain.faults import RequestInvalid
 from frontend.management.maintenance import Rehearsed, Runs, Scrubs
-from frontend.management.repositories import ONE, PATH
-from frontend.management.repository_shapes import RepositoryPage, RepositoryWhole
+from frontend.management.proxies import ProxyPage
 from frontend.management.routes import GrowthShown, StatsShown
 from frontend.management.routing import Admin, Paging
 from frontend.management.storages import StoragePage
@@ -18,6 +17,7 @@ from frontend.web.words import plural, size_text
 HERE: Final = "/admin/storage"
 STORAGES: Final = "/admin/storages"
 ALL: Final = 1000  # as many as the API gives at once
+PROXIES: Final = 100  # of a page
 LARGEST: Final = 20  # repositories that the page lists
 _FIELDS: Final = (("not a ", "name"), ("storage ", "name"))  # what the API's words are about
 DUE: Final = 200  # things that a rehearsal lists
@@ -119,14 +119,10 @@ class AdminStoragePages:
 
     async def show_proxies(self, visit: Visit) -> Shown:
         """Show how the registries behind proxy repositories are doing."""
-        found: RepositoryPage = await visit.calls.get(PATH, page=visit.query.page, per_page=ALL)
-        shown: list[RepositoryWhole] = [
-            await visit.calls.get(ONE, storage=each.storage, name=each.name)
-            for each in found.items
-            if each.upstream is not None
-        ]
-        stats: StatsShown = await visit.calls.get("/api/v1/stats")
-        return Shown("admin_proxies.html", {"found": found, "proxies": shown, "stats": stats})
+        found: ProxyPage = await visit.calls.get(
+            "/api/v1/proxies", page=visit.query.page, per_page=PROXIES
+        )
+        return Shown("admin_proxies.html", {"found": found})
 
 
 def _plot(growth: GrowthShown) -> Plot | None:

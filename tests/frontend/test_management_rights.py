@@ -53,6 +53,7 @@ ROWS = {
     f"PUT {R}/grants/<username>": MANAGE,
     f"DELETE {R}/grants/<username>": MANAGE,
     "GET /api/v1/journal": ADMIN,  # for a repository, its administrators: test_wire_journal
+    "GET /api/v1/proxies": ADMIN,
     "GET /api/v1/stats": ADMIN,
     "GET /api/v1/transfers": ADMIN,
     "GET /api/v1/stats/growth": ADMIN,

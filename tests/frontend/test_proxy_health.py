@@ -96,6 +96,33 @@ def test_wrong_credentials_are_told(live, upstream):
     assert "401" in shown["last_error"]
 
 
+def test_proxies_are_listed_with_what_all_of_them_save(live, upstream):
+    name = secrets.token_hex(4)
+    push(upstream, name, "v1")
+    repositories = sorted(new_proxy(live, upstream) for _ in range(3))
+    before = live.client.get("/api/v1/proxies").json()
+    for repository in repositories[:2]:
+        pull(live, repository, name)
+        pull(live, repository, name)
+
+    after = live.client.get("/api/v1/proxies").json()
+
+    shown = {f"{each['storage']}/{each['name']}": each for each in after["items"]}
+    assert list(shown) == sorted(shown)
+    assert set(repositories) <= set(shown)
+    assert "local/images" not in shown
+    for repository in repositories:
+        one = live.client.get(f"/api/v1/repositories/{repository}").json()
+        assert shown[repository] == one
+    assert after["hits"] - before["hits"] == 4
+    assert after["misses"] - before["misses"] == 4
+    assert after["bytes_served"] > before["bytes_served"]
+    assert after["total"] == len(shown)
+    second = live.client.get("/api/v1/proxies?page=2&per_page=1").json()
+    assert [each["name"] for each in second["items"]] == [after["items"][1]["name"]]
+    assert second["total"] == after["total"]
+
+
 def test_an_offline_repository_says_so(live, upstream):
     repository = new_proxy(live, upstream, offline=True)
 

@@ -108,6 +108,18 @@ def test_a_read_sees_one_snapshot(environment):
     assert environment.read(lambda v: v.get("setting", b"key")) == b"new"
 
 
+def test_bytes_of_values_are_added_up_whatever_their_sizes(environment):
+    values = [b"x" * (number % 7) for number in range(5000)] + [b"x" * 9000]
+
+    write(
+        environment,
+        lambda t: [t.put("inline", at.to_bytes(8), each) for at, each in enumerate(values)],
+    )
+
+    assert environment.value_bytes("inline") == sum(map(len, values))
+    assert environment.value_bytes("pack") == 0
+
+
 def test_a_reader_gets_the_kind_of_view_it_asks_for(environment):
     class Mine(View):
         __slots__ = ("word",)

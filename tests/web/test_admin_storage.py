@@ -141,3 +141,22 @@ def test_proxies_say_how_the_registry_behind_is_doing(live, admin):
     assert '<span class="badge warn">offline</span>' in page
     assert "https://registry.invalid" in page
     assert hosted not in page
+    assert f'href="/admin/repositories/local/{name}/packages"' in page
+
+
+def test_proxies_say_what_share_of_reads_was_answered_from_here(live, admin):
+    name = f"x-{secrets.token_hex(3)}"
+    upstream = {"url": "https://registry.invalid", "offline": True}
+    body = {"storage": "local", "name": name, "kind": "proxy", "upstream": upstream}
+    assert live.client.post("/api/v1/repositories", json=body).status_code == 201
+    number = live.registry.store.read(lambda view: view.repository(f"local/{name}").id)
+    before = admin.get("/admin/proxies").text
+
+    for _ in range(3):
+        live.registry.figures.counting.hit(number, 5 << 20)
+    live.registry.figures.counting.miss(number)
+    after = admin.get("/admin/proxies").text
+
+    assert "no reads yet" in before.partition(f"local/{name}")[2]
+    assert "75 % of 4 reads" in after.partition(f"local/{name}")[2]
+    assert "15.0 MiB" in after.partition(f"local/{name}")[2]
