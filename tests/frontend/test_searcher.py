@@ -18,7 +18,7 @@ from frontend.search.pace import Pace
 from frontend.search.searcher import AT_ONCE, MAX_WAITING, Searcher, Wanted, find
 from index.errors import IndexFailed
 from tests.conformance.conftest import STORES
-from tests.frontend.searching import ADMIN, package, repositories, row, rows, wanted
+from tests.frontend.searching import ADMIN, package, repositories, row, rows, search, wanted
 
 APP = "local/images/app"
 
@@ -168,3 +168,15 @@ async def test_an_index_that_fails_under_a_search_ends_the_store(tmp_path):
 
     with pytest.raises(StoreFailed, match="the disk is gone"):
         await fail_in_a_search()
+
+
+async def test_what_comes_late_in_a_large_repository_is_found_too(store):
+    kinds = {f"{number:03}": f"application/x-{number}" for number in range(600)}
+    pushed = [package(f"local/images/many/{at}", text=at, artifact_type=kinds[at]) for at in kinds]
+    await store.commit([change for each in pushed for change in each])
+
+    for at in ("000", "510", "511", "512", "599"):
+        (found,) = search(store, f"type:{kinds[at]}")
+        assert found[1] == f"local/images/many/{at}", found
+        (found,) = search(store, f"image:many/{at}")
+        assert found[1] == f"local/images/many/{at}"

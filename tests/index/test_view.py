@@ -266,6 +266,32 @@ def test_rows_are_counted_without_a_walk(filled):
     assert filled.read(look) == (3, 8, 0)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 9])
+def test_a_walk_takes_up_its_rows_where_it_left_them_until_there_is_none(environment, most):
+    numbers = [bytes((number,)) for number in range(2, 11)]
+
+    def look(view):
+        found = []
+        with view.walk("inline") as walk:
+            walk.seek(b"\3")
+            while some := walk.keys(most):
+                found.append(some)
+        with view.walk("inline") as walk:
+            walk.seek(b"\3")
+            items = [*walk.items(most), *walk.items(most)]
+        with view.walk("inline") as walk:
+            nothing = walk.seek(b"\xff"), walk.keys(most), walk.items(most)
+        return found, items, nothing
+
+    write(environment, lambda t: [t.put("inline", number, number) for number in numbers])
+    found, items, nothing = environment.read(look)
+
+    assert [key for some in found for key in some] == numbers[1:]
+    assert {len(some) for some in found[:-1]} <= {most}
+    assert items == [(number, number) for number in numbers[1:]][: 2 * most]
+    assert nothing == (b"", [], [])
+
+
 def test_a_repository_of_many_images_is_one_prefix(environment):
     others = [ImageName("local/more", f"i{number}") for number in range(3)]
     commit(environment, [CreateStorage("local"), PutRepository("local/images", Repository())])
