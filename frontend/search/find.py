@@ -19,7 +19,7 @@ from cas.verbs import View
 from frontend.domain.artifacts import tag_ending
 from frontend.domain.search import MIN_BLOB_HEX, Query, Subject, Term
 from frontend.search.hits import Hit, Hits, Kind
-from frontend.search.names import UNTAGGED, Lines, Sieve, fold
+from frontend.search.names import UNTAGGED, Lines, Sieve, Texts, fold
 from frontend.search.pace import Pace
 from frontend.search.subjects import Subjects, Types
 from index import keys, names
@@ -80,8 +80,9 @@ class Search:
     # --- names ---
 
     def _by_name(self, query: Query) -> None:
+        texts = Texts.of(query)
         for name, record in self._reach.repositories:
-            sieve = Sieve(query, name, wants_images=not self.hits.has_more_images)
+            sieve = Sieve(texts, name, wants_images=not self.hits.has_more_images)
             has_lines = sieve.lists_lines and not self.hits.has_more_others
             if has_lines:
                 self._blocks(name, record, sieve)

@@ -23,21 +23,35 @@ class Lines(NamedTuple):
     is_image: bool  # the image is a result, too
 
 
+class Texts(NamedTuple):
+    """What the terms of a query ask of names: made once, as there may be many repositories."""
+
+    words: list[bytes]  # of paths, with the repository's name, or of tags
+    images: list[bytes]
+    tags: list[bytes]
+    lists_images: bool
+    has_types: bool
+
+    @classmethod
+    def of(cls, query: Query) -> "Texts":
+        """Those of a query."""
+        words, images, tags = (_texts(query, field) for field in ("", "image", "tag"))
+        return cls(words, images, tags, query.lists_images, query.has_types)
+
+
 class Sieve:
     """What the terms of a query ask of the names of one repository."""
 
-    def __init__(self, query: Query, repository: str, *, wants_images: bool = True) -> None:
+    def __init__(self, texts: Texts, repository: str, *, wants_images: bool = True) -> None:
         self._prefix = f"{repository}/".encode()
-        self._words = _texts(query, "")  # of paths, with the repository's name, or of tags
-        self._images = _texts(query, "image")
-        self._tags = _texts(query, "tag")
+        self._words, self._images, self._tags, lists_images, has_types = texts
         self._needles = [
             *((text,) for text in (*self._images, *self._tags)),
             *(self._needles_of(word) for word in self._words if word not in self._prefix),
         ]
         self._owned = (*self._words, *self._tags)
-        self.lists_images = wants_images and query.lists_images
-        self.takes_all_lines = query.has_types  # a type is as good as a name
+        self.lists_images = wants_images and lists_images
+        self.takes_all_lines = has_types  # a type is as good as a name
         self.lists_lines = self.takes_all_lines or bool(self._owned)
         if not (self._needles or self.lists_images or self.takes_all_lines):
             self._needles = [self._owned]  # the repository's name is enough, but lists no tags
