@@ -5,11 +5,13 @@ other. Images that hold nothing are not there.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from index import keys
 from index.records import Image
 from index.view import View
+
+_ROWS: Final = 200  # read at once
 
 
 class Branch(NamedTuple):
@@ -41,34 +43,44 @@ def list_images(
     """How many images there are of those, and a page of them in the order of their paths."""
     found, total, needle = [], 0, below.contains.lower().encode()
     above = f"{below.folder}/" if below.folder else ""
-    for rest, image in _iter_below(view, repository, below.folder):
-        if needle in rest:
+    for rest, row in _iter_below(view, repository, below.folder):
+        if needle in rest and Image.held(row) is not None:
             if start <= total < stop:
-                found.append((above + rest.decode(), image))
+                found.append((above + rest.decode(), Image.decode(row)))
             total += 1
     return total, found
 
 
 def list_branches(view: View, repository: int, folder: str, start: int, stop: int) -> Folder:
     """What lies directly below a path: names from rank `start` to before `stop`, in order."""
-    images: dict[bytes, Image] = {}
+    images: dict[bytes, bytes] = {}
     below: dict[bytes, int] = {}
     size = 0
-    for rest, image in _iter_below(view, repository, folder):
+    for rest, row in _iter_below(view, repository, folder):
+        held = Image.held(row)
+        if held is None:
+            continue
         name, slash, _ = rest.partition(b"/")
         below[name] = below.get(name, 0) + len(slash)
-        size += image.size
+        size += held
         if not slash:
-            images[name] = image
+            images[name] = row
     names = sorted(below)[start:stop]
-    page = [Branch(name.decode(), images.get(name), below[name]) for name in names]
+    page = [Branch(name.decode(), _decoded(images.get(name)), below[name]) for name in names]
     return Folder(len(below), page, size)
 
 
-def _iter_below(view: View, repository: int, folder: str) -> Iterator[tuple[bytes, Image]]:
-    """(the rest of the path, row) of images below a path."""
+def _decoded(row: bytes | None) -> Image | None:
+    return None if row is None else Image.decode(row)
+
+
+def _iter_below(view: View, repository: int, folder: str) -> Iterator[tuple[bytes, bytes]]:
+    """(the rest of the path, encoded row) of images below a path, whatever they hold."""
     prefix = keys.u32(repository) + (f"{folder}/".encode() if folder else b"")
-    for key, value in view.scan("image", prefix):
-        image = Image.decode(value)
-        if image.manifests or image.tags:
-            yield key[len(prefix) :], image
+    with view.walk("image") as walk:
+        walk.seek(prefix)
+        while rows := walk.items(_ROWS):
+            for key, row in rows:
+                if not key.startswith(prefix):
+                    return
+                yield key[len(prefix) :], row
