@@ -2,7 +2,7 @@
 
 Every registry has its turn in every round, all pinned to the same core, the load to another.
 Compared: manifests, blobs, tags, uploads, images, mounts. Of Orlop alone: push, memory, dedup,
-scale, workers, collection, search, credentials, proxy. All by default; with --quick only the
+scale, workers, collection, search, credentials, proxy, pages. All by default; with --quick only the
 compared ones, briefly. Needs wrk and docker-registry.
 """
 

@@ -63,7 +63,7 @@ def _ways(server: Server, image: str) -> Iterator[tuple[str, Mapping[str, str]]]
     yield "Basic, access token", by_token.headers
     yield "Bearer, access token", {"Authorization": f"Bearer {token}"}
     yield "Bearer, registry token", {"Authorization": f"Bearer {short}"}
-    yield "cookie of a session", {"Cookie": _sign_in(server, name, password)}
+    yield "cookie of a session", {"Cookie": sign_in(server, name, password)}
 
 
 def _repository(server: Server, name: str, visibility: str) -> str:
@@ -72,7 +72,8 @@ def _repository(server: Server, name: str, visibility: str) -> str:
     return f"local/{name}/bench"
 
 
-def _sign_in(server: Server, name: str, password: str) -> str:
+def sign_in(server: Server, name: str, password: str) -> str:
+    """The header field `Cookie` of a session."""
     connection = server.connect()
     body = json.dumps({"username": name, "password": password})
     connection.request("POST", "/api/v1/session", body)

@@ -12,6 +12,7 @@ from bench import content, servers
 from bench.client import file_digest, pull_digest, push_blob
 from bench.collection import collection
 from bench.credentials import credentials
+from bench.pages import pages
 from bench.proxy import proxy
 from bench.row import Row
 from bench.scale import fill
@@ -161,4 +162,5 @@ SCENARIOS = {
     "search": search,
     "credentials": credentials,
     "proxy": proxy,
+    "pages": pages,
 }

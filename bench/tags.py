@@ -1,6 +1,6 @@
 """An index of a million tags, its rows written in the order of their keys, in half a minute.
 
-There are no bytes behind its digests: it is for searches and lists.
+There are no bytes behind its digests: it is for searches, lists and pages.
 """
 
 import hashlib
@@ -8,11 +8,12 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from index import keys, names, ordering
 from index.environment import Environment, open_environment
+from index.listed import Figures, entry_of
 from index.names import Order
 from index.records import Image, Link, Manifest, Object, Repository, Tag, Usage
 from index.transaction import Transaction
@@ -31,12 +32,18 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much there is; `large` tags are of one image in a repository of its own."""
+    """How much there is; `large` tags are of one image in a repository of its own.
+
+    So are `below` images of two tags each that lie below one path. What is open is for everybody,
+    has an object for each manifest, and the large image has versions for tags.
+    """
 
     repositories: int = 1000
     images: int = 100
     tags: int = 10
     large: int = 100_000
+    below: int = 0
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,15 @@ class _Package:
     tag: str
     digest: bytes
 
+    @property
+    def pushed_at(self) -> int:
+        """Some time within half a year."""
+        return PUSHED_AT + int.from_bytes(self.digest[1:4])
+
 
 def fill(data: Path, size: Size, *, storage: str = "docker") -> list[str]:
-    """Add repositories `docker/team-0000` … and `docker/monorepo`; returns their names.
+    """Add repositories `docker/team-0000` …, `docker/monorepo` and, with images below a path of it,
+    `docker/catalog`; returns their names.
 
     The directory must have been served once, and nobody may serve it now.
     """
@@ -57,9 +70,13 @@ def fill(data: Path, size: Size, *, storage: str = "docker") -> list[str]:
         start = environment.read(lambda v: keys.number(v.get("meta", keys.META_IMAGE) or b""))
         listed = [f"{storage}/team-{number:04}" for number in range(size.repositories)]
         listed.append(f"{storage}/monorepo")
+        if size.below:
+            listed.append(f"{storage}/catalog")
         packages = list(_iter_packages(size, first + 1, start + 1))
-        for table, rows in _tables(packages, listed, first + 1).items():
+        for table, rows in _tables(packages, listed, first + 1, is_open=size.is_open).items():
             _write(environment, table, sorted(rows))
+        if size.is_open:
+            _open(environment, packages, listed)
         _order(environment, packages)
     return listed
 
@@ -75,13 +92,24 @@ def _iter_packages(size: Size, repository: int, image: int) -> Iterator[_Package
                 tags.add(_tag(chance))
             yield from _image(repository + number, image, path, tags)
             image += 1
-    tags = {f"build-{number:06}" for number in range(size.large)}
+    tags = {_numbered(number, is_version=size.is_open) for number in range(size.large)}
     yield from _image(repository + size.repositories, image, "everything", tags)
+    for number in range(1, size.below + 1):
+        path = f"team/{chance.choice(_WORDS)}/service-{number:05}"
+        yield from _image(repository + size.repositories + 1, image + number, path, ("v1", "v2"))
 
 
 def _tag(chance: random.Random) -> str:
     version = f"{chance.randrange(20)}.{chance.randrange(100)}.{chance.randrange(100)}"
     return version + chance.choice(("", "", "", "-alpine", "-slim", "-debug", "-RC1"))
+
+
+def _numbered(number: int, *, is_version: bool) -> str:
+    """A tag of very many, of three numbers or of one."""
+    if not is_version:
+        return f"build-{number:06}"
+    end = ("", "-alpine", "-slim")[number % 3]
+    return f"{number // 5000}.{number // 50 % 100}.{number % 50}{end}"
 
 
 def _image(repository: int, image: int, path: str, tags: Iterable[str]) -> Iterator[_Package]:
@@ -92,12 +120,11 @@ def _image(repository: int, image: int, path: str, tags: Iterable[str]) -> Itera
 
 
 def _tables(
-    packages: list[_Package], listed: list[str], first: int
+    packages: list[_Package], listed: list[str], first: int, *, is_open: bool
 ) -> dict[str, list[tuple[bytes, bytes]]]:
     """Rows by table, in any order."""
     link = Link(PUSHED_AT, 0, 2, 0).encode()
-    record = Manifest(media_type=MEDIA_TYPE, size=600, artifact_type=CONFIG_TYPE,
-                      pushed_at=PUSHED_AT, pushed_by="bench").encode()  # fmt: skip
+    visibility = "public" if is_open else "private"
     images = {each.image: each.path for each in packages}
     counts: dict[bytes, int] = {}
     for each in packages:
@@ -109,7 +136,8 @@ def _tables(
     return {
         "storage": [(listed[0].partition("/")[0].encode(), b"\x80")],
         "repository": [
-            (name.encode(), Repository(id=keys.number(id_), revision=1).encode())
+            (name.encode(),
+             Repository(id=keys.number(id_), revision=1, visibility=visibility).encode())
             for id_, name in numbered
         ],
         "repository_by_id": [(id_, name.encode()) for id_, name in numbered],
@@ -122,11 +150,11 @@ def _tables(
         "image_by_id": [(image, path.encode()) for image, path in images.items()],
         "tag": [
             (each.image + each.tag.encode(),
-             Tag(digest=each.digest, pushed_at=PUSHED_AT, pushed_by="bench").encode())
+             Tag(digest=each.digest, pushed_at=each.pushed_at, pushed_by="bench").encode())
             for each in packages
         ],
         "tag_by_digest": [(each.image + each.digest + each.tag.encode(), b"") for each in packages],
-        "manifest": [(each.image + each.digest, record) for each in packages],
+        "manifest": [(each.image + each.digest, _record(each)) for each in packages],
         "link": [
             *((each.image + each.digest, link) for each in packages),
             *((image + LAYER, link) for image in images),
@@ -147,6 +175,20 @@ def _tables(
     }  # fmt: skip
 
 
+def _record(package: _Package) -> bytes:
+    return Manifest(media_type=MEDIA_TYPE, size=600, artifact_type=CONFIG_TYPE,
+                    pushed_at=package.pushed_at, pushed_by="bench").encode()  # fmt: skip
+
+
+def _open(environment: Environment, packages: list[_Package], listed: list[str]) -> None:
+    """What only an open store has."""
+    numbered = [((1 << 40) + at, each) for at, each in enumerate(packages, 1)]
+    objects = [(each.digest, Object(number, 600, 1, 0).encode()) for number, each in numbered]
+    _write(environment, "public", [(name.encode(), b"") for name in sorted(listed)])
+    _write(environment, "object", sorted(objects))
+    _write(environment, "inline", [(keys.u64(number), b"{}") for number, _ in numbered])
+
+
 def _write(environment: Environment, table: str, rows: list[tuple[bytes, bytes]]) -> None:
     waiting = iter(rows)
     while some := list(islice(waiting, _IN_A_COMMIT)):
@@ -159,14 +201,17 @@ def _put(transaction: Transaction, table: str, rows: list[tuple[bytes, bytes]]) 
 
 
 def _order(environment: Environment, packages: list[_Package]) -> None:
-    by_repository: dict[bytes, list[bytes]] = {}
-    for each in packages:
-        entry = names.name_entry(each.path, names.tag_line(each.tag))
-        by_repository.setdefault(each.image[:4], []).append(entry)
-
     def put(transaction: Transaction) -> None:
-        for id_, entries in by_repository.items():
-            start = names.prefix(keys.number(id_), Order.NAME)
-            ordering.fill(transaction, start, sorted(entries))
+        for id_, of_repository in groupby(packages, key=lambda each: each.image[:4]):
+            some = list(of_repository)
+            for order in Order:
+                entries = sorted(_entry(order, each) for each in some)
+                ordering.fill(transaction, names.prefix(keys.number(id_), order), entries)
 
     environment.write(put)
+
+
+def _entry(order: Order, package: _Package) -> bytes:
+    figures = Figures(package.pushed_at, 600)
+    line = names.tag_line(package.tag)
+    return entry_of(order, package.path, package.image, line, figures)
