@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from frontend.domain.faults import RequestInvalid
 from frontend.management.routing import Admin, Paging
+from frontend.management.sessions import SessionPage
+from frontend.management.tokens import TokenPage
 from frontend.management.users import UserPage, UserShown
 from frontend.web.page import Page, Redirect, Shown, Visit
 
@@ -50,6 +52,18 @@ class AdminUserPages:
             ),
             Page(
                 method="POST",
+                path=f"{one}/tokens/<id>/revoke",
+                access=access,
+                handler=self.revoke_token,
+            ),
+            Page(
+                method="POST",
+                path=f"{one}/sessions/<id>/end",
+                access=access,
+                handler=self.end_session,
+            ),
+            Page(
+                method="POST",
                 path=f"{one}/delete",
                 access=access,
                 handler=self.delete,
@@ -79,10 +93,18 @@ class AdminUserPages:
         """Show one, with all that can be done to him."""
         reply = await visit.calls.ask("GET", ONE, username=visit.place["username"])
         found: UserShown = reply.value
+        tokens: TokenPage = await visit.calls.get(
+            "/api/v1/tokens", username=found.username, per_page=PER_PAGE
+        )
+        sessions: SessionPage = await visit.calls.get(
+            "/api/v1/sessions", username=found.username, per_page=PER_PAGE
+        )
         link = f"{USERS}/{found.username}"
         visit = visit.placed(_FIELDS)
         values: dict[str, Any] = {
             "found": found,
+            "tokens": tokens,
+            "sessions": sessions,
             "etag": dict(reply.headers).get("ETag", ""),
             "link": link,
             "roles": ROLES,
@@ -110,6 +132,16 @@ class AdminUserPages:
             body["current_password"] = visit.form["current_password"]
         await visit.calls.put(f"{ONE}/password", body, username=name)
         return Redirect(USERS, f"{name} has another password, and is signed out everywhere else.")
+
+    async def revoke_token(self, visit: Visit) -> Redirect:
+        """Revoke a token of somebody."""
+        await visit.calls.delete("/api/v1/tokens/<id>", id=visit.place["id"])
+        return Redirect(f"{USERS}/{visit.place['username']}", "The token was revoked.")
+
+    async def end_session(self, visit: Visit) -> Redirect:
+        """Sign a browser of somebody out."""
+        await visit.calls.delete("/api/v1/sessions/<id>", id=visit.place["id"])
+        return Redirect(f"{USERS}/{visit.place['username']}", "The session was ended.")
 
     async def delete(self, visit: Visit) -> Redirect:
         """Delete somebody whose name was typed.

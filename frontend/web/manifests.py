@@ -65,7 +65,7 @@ class ManifestPages:
                 "attested": [each for each in found.manifests if each.of],
                 "largest": max((each.size for each in body.layers), default=0) or 1,
                 "lines": pullable.lines(),
-                "raw": _indented(body.raw),
+                "raws": [(each, _indented(each.raw)) for each in (inner, found) if each],
                 "crumbs": [*crumbs(visit, found.image), (reference, visit.path)],
                 "href": lambda digest: manifest_link(visit.repository, found.image, None, digest),
                 "tag_href": lambda tag: manifest_link(visit.repository, found.image, tag, ""),

@@ -1,5 +1,6 @@
 """Accounts are made, changed and ended by forms; passwords are never shown."""
 
+import re
 import secrets
 
 import pytest
@@ -54,6 +55,38 @@ def test_what_is_wrong_is_said_beside_its_field(admin, field, wrong):
     assert fault_of(answer, field), answer.text
     assert f'value="{wrong["username"]}"' in answer.text
     assert wrong["password"] not in answer.text
+
+
+def test_what_somebody_is_let_in_by_is_shown_and_taken_away(live, admin):
+    somebody = person(live)
+    auth = (somebody.name, somebody.password)
+    made = live.stranger.post("/api/v1/tokens", auth=auth, json={"name": "a robot's"}).json()
+    said = {"username": somebody.name, "password": somebody.password}
+    session = live.stranger.post("/api/v1/session", json=said)
+    cookie = {"Cookie": session.headers["Set-Cookie"].partition(";")[0]}
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    here = f"{USERS}/{somebody.name}"
+
+    def is_let_in(headers):
+        return live.stranger.get("/api/v1/session", headers=headers).status_code == 200
+
+    def actions(text, what):
+        return re.findall(rf'action="({here}/{what}/[^"]+)"', text)
+
+    before = admin.get(here).text
+    assert "a robot&#39;s" in before
+    assert made["token"] not in before
+    assert is_let_in(bearer)
+    assert is_let_in(cookie)
+
+    for what in ("tokens", "sessions"):
+        (action,) = actions(before, what)
+        assert admin.send(action).status_code == 303
+
+    after = admin.get(here).text
+    assert (actions(after, "tokens"), actions(after, "sessions")) == ([], [])
+    assert not is_let_in(bearer)
+    assert not is_let_in(cookie)
 
 
 def test_a_disabled_user_is_refused_from_then_on(live, admin):

@@ -67,6 +67,10 @@ def test_an_index_opens_at_the_usual_platform_and_switches(live, admin, place):
 
     assert digest_of(b"for amd") in usual
     assert digest_of(b"for arm") not in usual
+    assert ", of the <bdi>" not in usual
+    for text in ("of linux/amd64", "of the index"):
+        assert f"JSON, indented<bdi>, {text}</bdi>" in usual
+    assert usual.count(amd["digest"]) > other.count(amd["digest"]) > 0  # in the index's JSON
     assert digest_of(b"for arm") in other
     link = f'href="/r/{place}/app:v1?platform={arm["digest"].replace(":", "%3A")}"'
     assert f"{link}>linux/arm64" in usual

@@ -45,6 +45,8 @@ ROWS = {
     "POST /admin/repositories/<storage>/<name>/grants/<username>/revoke": MANAGE,
     "GET /admin/repositories/<storage>/<name>/activity": MANAGE,
     "GET /admin/activity": ADMIN,
+    "POST /admin/users/<username>/tokens/<id>/revoke": ADMIN,
+    "POST /admin/users/<username>/sessions/<id>/end": ADMIN,
     "GET /admin/proxies": ADMIN,
     "GET /admin/storage": ADMIN,
     "POST /admin/storage/collect": ADMIN,
