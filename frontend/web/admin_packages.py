@@ -3,6 +3,7 @@
     /admin/repositories/<storage>/<name>/packages           the list, one page selected or none
     …/packages/confirm      POST   names what was chosen and what stays of it; changes nothing
     …/packages/delete       POST   deletes; who has all that he wanted is back at the list
+    …/packages/purge        POST   empties a cache, of which all can be fetched again
 
 A package in a form is `image:tag`, or `image@digest` of a manifest without a tag.
 """
@@ -11,22 +12,25 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import msgspec
+import trio
 
 from frontend.domain.faults import ImageUnknown, ManifestUnknown, RequestInvalid
-from frontend.management.lists import PackageListing, PackagePage
+from frontend.management.lists import PackageListing, PackagePage, PackageShown
 from frontend.management.manifest_shapes import ManifestShown
 from frontend.management.packages import Deleted, Package
 from frontend.management.repositories import ONE
+from frontend.management.repository_shapes import RepositoryWhole
 from frontend.management.routing import OnRepository
 from frontend.web.links import local_path
 from frontend.web.page import Page, Redirect, Shown, Visit
-from frontend.web.words import plural
+from frontend.web.words import count_text, plural
 
 PER_PAGE: Final = 100
 MOST: Final = 100  # packages of one form: each is looked at before it is confirmed
 FORM_LIMIT: Final = 256 << 10  # bytes: of so many packages with the longest names, percent-encoded
 SELF: Final = "/admin/repositories/<storage>/<name>/packages"
 FIELD: Final = "package"
+PURGE_SECONDS: Final = 10.0  # of one request, which browsers and proxies in front wait for
 
 
 class PackageChoice(PackageListing, frozen=True, kw_only=True):
@@ -68,6 +72,13 @@ class AdminPackagePages:
                 handler=self.delete,
                 again=self.refuse,
                 body_limit=FORM_LIMIT,
+            ),
+            Page(
+                method="POST",
+                path=f"{SELF}/purge",
+                access=access,
+                handler=self.purge,
+                again=self.refuse,
             ),
         )
 
@@ -119,6 +130,33 @@ class AdminPackagePages:
             said = f"{plural(len(done.deleted), 'package')} deleted."
             return Redirect(_back(visit), said)
         return Shown("admin_packages_result.html", {"done": done, "back": _back(visit)})
+
+    async def purge(self, visit: Visit) -> Redirect:
+        """Delete all packages of a cache, or as many as there is time for, and say how many stay.
+
+        Raises:
+            RequestInvalid: it is no cache.
+        """
+        place = visit.place_of_repository
+        repository: RepositoryWhole = await visit.calls.get(ONE, **place)
+        if repository.kind != "proxy":
+            raise RequestInvalid("images were pushed to it: choose what is to be deleted")
+        until, deleted = trio.current_time() + PURGE_SECONDS, 0
+        while True:
+            found: PackagePage = await visit.calls.get(f"{ONE}/packages", per_page=MOST, **place)
+            done = await _delete(visit, [_package(each) for each in found.items])
+            deleted += len(done.deleted)
+            left = found.total - len(done.deleted)
+            if left <= 0 or not done.deleted or trio.current_time() > until:
+                break
+        said = f"{plural(deleted, 'package')} deleted"
+        return Redirect(_list(visit), f"{said}; {count_text(left)} stay." if left else f"{said}.")
+
+
+def _package(shown: PackageShown) -> Package:
+    """A package of the list, by its tag if it has one."""
+    digest = None if shown.tag else shown.digest
+    return Package(image=shown.image, tag=shown.tag, digest=digest)
 
 
 def _list(visit: Visit) -> str:

@@ -1,6 +1,7 @@
 """Deleting packages with a browser: choosing, confirming, and what became of each."""
 
 import re
+import secrets
 
 import pytest
 
@@ -163,3 +164,30 @@ def test_a_cache_is_emptied_the_same_way(live, upstream, admin):  # noqa: F811 -
     admin.send(path(place, "/delete"), package="cached:v1")
 
     assert names(listed(live, place)) == []
+
+
+def test_a_cache_is_emptied_and_fetched_again(live, admin, upstream):  # noqa: F811 - a fixture
+    cache = proxying.new_proxy(live, upstream)
+    image = f"purged-{secrets.token_hex(3)}"
+    for tag in ("v1", "v2"):
+        proxying.push(upstream, image, tag, tag.encode())
+    for tag in ("v1", "v2"):
+        assert live.client.get(f"/v2/{cache}/{image}/manifests/{tag}").status_code == 200
+    before = listed(live, cache)["total"]
+
+    done = admin.send(path(cache, "/purge"))
+
+    assert (done.status_code, done.headers["Location"]) == (303, path(cache))
+    assert "2 packages deleted." in admin.get(path(cache)).text
+    assert (before, listed(live, cache)["total"]) == (2, 0)
+    assert live.client.get(f"/v2/{cache}/{image}/manifests/v1").status_code == 200
+
+
+def test_what_was_pushed_is_not_emptied(live, admin, place):
+    push_image(live, f"{place}/app", "v1")
+
+    answer = admin.send(path(place, "/purge"))
+
+    assert answer.status_code == 400
+    assert "images were pushed to it" in answer.text
+    assert names(listed(live, place)) == [("app", "v1")]

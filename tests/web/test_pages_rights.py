@@ -21,6 +21,7 @@ ROWS = {
     "GET /admin/repositories/<storage>/<name>/packages": DELETE,
     "POST /admin/repositories/<storage>/<name>/packages/confirm": DELETE,
     "POST /admin/repositories/<storage>/<name>/packages/delete": DELETE,
+    "POST /admin/repositories/<storage>/<name>/packages/purge": DELETE,
     "GET /sign-in": ANYBODY,
     "POST /sign-in": ANYBODY,
     "POST /sign-out": ANYBODY,

@@ -122,6 +122,37 @@ for (const form of document.querySelectorAll("form[data-live]")) {
   });
 }
 
+// --- what is asked before: <form data-dialog>, whose answer is a page, opens over this one ---
+
+async function ask(form, submitter) {
+  const body = new URLSearchParams(new FormData(form, submitter));
+  const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const dialog = document.createElement("dialog");
+  const heading = page.querySelector("main h1");
+  if (!answer.ok || !heading) return form.submit();
+  heading.id = "asked";
+  dialog.setAttribute("aria-labelledby", heading.id);
+  dialog.append(...[...page.querySelector("main").children].filter((part) => part.tagName !== "NAV"));
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-dialog]");
+  if (!form || event.defaultPrevented) return;
+  event.preventDefault();
+  ask(form, event.submitter).catch(() => form.submit());
+});
+
+document.addEventListener("click", (event) => {
+  const dialog = event.target.closest("dialog [data-close]")?.closest("dialog");
+  if (!dialog) return;
+  event.preventDefault();
+  dialog.close();
+});
+
 // --- what changes by itself: <section id data-refresh="seconds"> ---
 
 async function refresh(region) {
