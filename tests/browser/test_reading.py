@@ -87,6 +87,24 @@ def test_a_slash_goes_to_the_search_but_not_while_one_types(visit):
     expect(search).to_have_value("a/b")
 
 
+def test_what_is_found_appears_below_the_box_as_one_types(visit):
+    page = visit("/r/local/public/alpine", "writer")
+    search = page.get_by_label("Search images, tags and digests")
+
+    search.press_sequentially("gcc")
+    found = page.locator(".found")
+    expect(found.get_by_role("link", name=re.compile("gcc")).first).to_be_visible()
+    expect(page.locator("#live")).to_contain_text("result")
+    page.keyboard.press("Escape")
+    expect(found).to_be_hidden()
+    search.fill("no such thing")
+    expect(found).to_contain_text("Nothing that you may see matches")
+    search.fill("alpine")
+    expect(found.locator("li").first).to_contain_text("alpine")
+    found.get_by_role("link", name=re.compile("all of them")).click()
+    expect(page).to_have_url(re.compile(r"/search\?q=alpine$"))
+
+
 def test_a_line_is_copied(visit):
     page = visit("/r/local/public/alpine")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

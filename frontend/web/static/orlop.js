@@ -122,6 +122,53 @@ for (const form of document.querySelectorAll("form[data-live]")) {
   });
 }
 
+// --- the search at the head of a page: <form data-find>, whose first results appear below it ---
+
+const SHOWN = 8; // results; Enter shows all of them
+
+async function find(form, box, state) {
+  const query = new URLSearchParams(new FormData(form));
+  state.abort?.abort();
+  state.abort = new AbortController();
+  const answer = await fetch(`${form.action}?${query}`, { signal: state.abort.signal });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const rows = [...page.querySelectorAll("#results tbody th")].slice(0, SHOWN);
+  const said = page.querySelector("#results [data-say]")?.textContent ?? "";
+  const parts = rows.map((row) => {
+    const item = document.createElement("li");
+    item.append(...row.childNodes);
+    return item;
+  });
+  const list = document.createElement("ul");
+  list.append(...parts);
+  const all = document.createElement("a");
+  all.href = `${form.action}?${query}`;
+  all.textContent = `${said}: all of them, and what can be asked for`;
+  box.replaceChildren(list, all);
+  box.hidden = false;
+  say(said);
+}
+
+for (const form of document.querySelectorAll("form[data-find]")) {
+  const box = document.createElement("div");
+  const state = {};
+  box.className = "found";
+  box.hidden = true;
+  form.append(box);
+  form.addEventListener("input", (event) => {
+    clearTimeout(state.timer);
+    state.abort?.abort();
+    if (event.target.value.trim().length < 2) return (box.hidden = true);
+    state.timer = setTimeout(() => find(form, box, state).catch(() => (box.hidden = true)), WAIT_MS);
+  });
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") box.hidden = true;
+  });
+  form.addEventListener("focusout", (event) => {
+    if (!form.contains(event.relatedTarget)) box.hidden = true;
+  });
+}
+
 // --- what is asked before: <form data-dialog>, whose answer is a page, opens over this one ---
 
 async function ask(form, submitter) {
