@@ -22,7 +22,7 @@ from cas.uploads import staging
 from cas.uploads.following import Following, Growth
 from cas.uploads.ingest import SEGMENT, Desk
 from cas.uploads.session import Session
-from cas.uploads.underway import UnderWay, files_of, under_way
+from cas.uploads.underway import UnderWay, resting_in, under_way
 from cas.verbs import Owner, Peer, Upload
 
 HASHERS: Final = 4  # uploads hashed at once; each holds 16 MiB and two threads
@@ -63,7 +63,8 @@ class Sessions:
             if key not in self._keys and session is not None:
                 self.find(owner, session)
             if key in self._keys:
-                return self._claim(self._keys[key])
+                with suppress(UploadUnknown):  # its file is gone: it begins anew
+                    return self._claim(self._keys[key])
         elif session is not None:
             return self.find(owner, session), False
         staging.check_space(self.root, self._min_free)
@@ -77,11 +78,12 @@ class Sessions:
 
     def _claim(self, session: Session) -> tuple[Session, bool]:
         """Let the caller go on with what lost its owner; says whether it does."""
-        session.used_at = trio.current_time()
         if not session.is_orphan:
+            session.used_at = trio.current_time()
             return session, False
         # Who appended may have died before it said so: whoever goes on begins behind that.
-        session.notice(staging.size_of(session.path))
+        session.notice(self._size_of(session.id))
+        session.used_at = trio.current_time()
         session.is_orphan = False
         session.tell()
         return session, True
@@ -93,7 +95,7 @@ class Sessions:
             UploadUnknown: it is another's, or ended.
         """
         layout.check_session(self._secret, owner, session)
-        size = staging.size_of(layout.upload_path(self.root, session))
+        size = self._size_of(session)
         found = self._open.get(session)
         if found is None:
             found = self._open[session] = Session(self, owner, session, size)
@@ -104,6 +106,20 @@ class Sessions:
         found.used_at = trio.current_time()
         found.check()
         return found
+
+    def _size_of(self, session: str) -> int:
+        """How much its file holds. One that lost its file is forgotten, and its key is free.
+
+        Raises:
+            UploadUnknown: there is no file; a commit under way takes the name away too.
+        """
+        try:
+            return staging.size_of(layout.upload_path(self.root, session))
+        except UploadUnknown:
+            found = self._open.get(session)
+            if found is not None and not found.is_sealed:
+                self.forget(found)
+            raise
 
     async def append(
         self, session: Session, offset: int, *data: bytes | bytearray | memoryview
@@ -124,7 +140,7 @@ class Sessions:
             size = await trio.to_thread.run_sync(step, session.path, *args, limiter=self._writers)
         except CasError:
             with suppress(UploadUnknown):
-                session.size = staging.size_of(session.path)  # what fitted before the error is kept
+                session.size = self._size_of(session.id)  # what fitted before the error is kept
             raise
         await self.note_grown(session, size)
         return size  # and not the session's: another client may have appended to it meanwhile
@@ -278,8 +294,9 @@ class Sessions:
 
     async def under_way(self) -> list[UnderWay]:
         """All of them, the one that grew last first; at most 1,000."""
-        files = await trio.to_thread.run_sync(files_of, self.root / layout.UPLOADS)
-        return under_way(self._open.values(), files)
+        folder, known = self.root / layout.UPLOADS, frozenset(self._open)
+        resting = await trio.to_thread.run_sync(resting_in, folder, known)
+        return under_way(self._open.values(), resting)
 
     async def expire(self, age: float) -> int:
         """End sessions without an append for `age` seconds; returns how many."""

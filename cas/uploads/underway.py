@@ -1,9 +1,13 @@
 """What is on its way into the store now: uploads, also those that nobody has gone on with."""
 
+import heapq
 import os
+import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -25,16 +29,26 @@ class UnderWay:
     idle_seconds: float  # since it was last asked for, or grew
 
 
-def under_way(
-    sessions: Iterable[Session], files: Mapping[str, tuple[int, float]]
-) -> list[UnderWay]:
-    """Those of `sessions`, and those that are but `files` (id → size, idle seconds).
+def under_way(sessions: Iterable[Session], resting: Iterable[UnderWay]) -> list[UnderWay]:
+    """Those of `sessions`, and those that rest; the ones that grew last, at most MOST."""
+    return _newest(chain(map(_of_session, sessions), resting))
 
-    The ones that grew last come first; at most MOST.
-    """
-    known = {each.id: _of_session(each) for each in sessions}
-    resting = [UnderWay("", "", "", *file) for name, file in files.items() if name not in known]
-    return sorted((*known.values(), *resting), key=lambda each: each.idle_seconds)[:MOST]
+
+def resting_in(folder: Path, known: Collection[str]) -> list[UnderWay]:
+    """The uploads in a folder but those `known` by their id, as `under_way`; for a thread."""
+    return _newest(_iter_resting(folder, known))
+
+
+def _iter_resting(folder: Path, known: Collection[str]) -> Iterator[UnderWay]:
+    now = time.time()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # ended meanwhile
+            if stat.S_ISREG(status.st_mode) and entry.name not in known:
+                yield UnderWay("", "", "", status.st_size, max(0.0, now - status.st_mtime))
 
 
 def _of_session(session: Session) -> UnderWay:
@@ -44,14 +58,5 @@ def _of_session(session: Session) -> UnderWay:
     return UnderWay(str(owner.image), owner.principal, "", session.size, idle)
 
 
-def files_of(folder: Path) -> dict[str, tuple[int, float]]:
-    """The uploads in a folder as `under_way` wants them; for a thread."""
-    found, now = {}, time.time()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # ended meanwhile
-            found[entry.name] = (status.st_size, max(0.0, now - status.st_mtime))
-    return found
+def _newest(found: Iterable[UnderWay]) -> list[UnderWay]:
+    return heapq.nsmallest(MOST, found, key=attrgetter("idle_seconds"))

@@ -19,7 +19,7 @@ async def pour(coming: Transfer, upload: Upload) -> None:
         UpstreamFault: it does not come. What came before is appended, or lost with the upload.
         CasError: it cannot be appended.
     """
-    offset = upload.size
+    offset = coming.offset  # and not the upload's size, which others may change
 
     async def take(peer: trio.socket.SocketType, most: int) -> int:
         nonlocal offset

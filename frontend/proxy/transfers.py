@@ -32,7 +32,7 @@ from frontend.proxy.pouring import pour
 from frontend.proxy.sources import Sources
 from frontend.upstream.answers import Wanted
 from frontend.upstream.client import UpstreamClient
-from frontend.upstream.errors import UpstreamBroken
+from frontend.upstream.errors import UpstreamBroken, UpstreamFault
 from frontend.upstream.transfers import fetching
 from index.changes import ImageName, Link
 from index.damage import is_hurt
@@ -43,6 +43,7 @@ from index.records import Repository
 AWAY_SECONDS: Final = 15.0  # for which a download waits for the daemon
 AWAY_PAUSE: Final = 0.2
 END_SECONDS: Final = 5.0  # to end an upload although the task was cancelled
+STILL_SECONDS: Final = 10.0  # for which an upload may not grow that somebody else is to go on with
 _KEY: Final = "blob "  # before its digest, the key of a download
 
 
@@ -153,6 +154,7 @@ class Transfers:
                 upload, is_ours = await self._store.stage(owner, session=session, key=name)
             except UploadUnknown:
                 transfer.session = None  # nobody went on with it in time
+                await trio.sleep(AWAY_PAUSE)
                 continue
             transfer.session = None
             if is_ours:
@@ -178,7 +180,8 @@ class Transfers:
         try:
             growing = upload.open()
         except UploadUnknown:
-            return None  # it ended just now
+            await trio.sleep(AWAY_PAUSE)
+            return None  # it ended just now, or is being committed
         with growing:
             transfer.upload = upload
             transfer.began.set()
@@ -207,13 +210,9 @@ class Transfers:
             await self._fill(transfer, upload)
             adopt = Adopt(upload.id, transfer.digest, upload.owner)
             await self._link(transfer, [adopt])
-        except (
-            OffsetMismatch,
-            UploadSealed,
-        ):  # somebody else goes on with it: we were taken for dead
+        except (OffsetMismatch, UploadSealed):  # another goes on with it: we were taken for dead
             is_ours = False
-            with suppress(CasError):
-                await upload.leave()  # and if he has died since, it is the next one's who looks
+            await _make_way(upload)
         except UploadUnknown:
             is_ours = False
         except DaemonAway:
@@ -230,8 +229,9 @@ class Transfers:
 
     async def _fill(self, transfer: Transfer, upload: Upload) -> None:
         if upload.size and transfer.size is None:
-            await self._confirm(transfer)
-        if upload.size and upload.size == transfer.size:  # who had all of it did not commit it
+            with suppress(UpstreamFault):  # then what is missing is asked for all the same
+                await self._confirm(transfer)
+        if transfer.size is not None and upload.size >= transfer.size:  # it was not committed
             transfer.upload = upload
             transfer.began.set()
             return
@@ -257,6 +257,18 @@ class Transfers:
 def digest_of_key(key: str) -> str:
     """What the download under a key is to be; empty: it is none's."""
     return key.removeprefix(_KEY) if key.startswith(_KEY) else ""
+
+
+async def _make_way(upload: Upload) -> None:
+    """Wait until another one has appended, or give up the upload for whoever looks next.
+
+    He may have died since. To give it up at once would have two push each other out all the way.
+    """
+    with trio.move_on_after(2 * STILL_SECONDS), suppress(CasError):
+        with upload.open() as growing, trio.move_on_after(STILL_SECONDS):
+            await growing.wait(growing.size)
+            return
+        await upload.leave()
 
 
 async def _end(upload: Upload) -> None:

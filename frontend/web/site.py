@@ -94,7 +94,7 @@ class Site:
                 visit = replace(visit, form=await _form(visit))
             made = await self._answer(page, visit)
             answer = QuartResponse(made.content, made.status)
-            del answer.headers["Content-Type"]
+            answer.headers.clear()  # a type and a length, which are among ours
             for name, value in made.headers:
                 answer.headers.add(name, value)
             return answer

@@ -1,5 +1,6 @@
 """What administrators do, with scripts and without: make, change, find out, clean up."""
 
+import json
 import re
 import secrets
 
@@ -176,6 +177,58 @@ def test_work_that_fails_says_why(site, visit):
 
     expect(page.locator("#collecting .work")).to_contain_text("the storage daemon is away")
     expect(page.locator("#collecting .work")).to_have_class(re.compile("bad"))
+
+
+def test_work_after_a_rehearsal_sends_no_form_again(visit):
+    page = visit("/admin/storage", "admin")
+    page.get_by_role("button", name="What would it free?").click()
+    expect(page.get_by_text("A collection now would free")).to_be_visible()
+    documents = []
+    page.on(
+        "request", lambda each: documents.append(each.method) if each.is_navigation_request() else 0
+    )
+
+    page.locator("#collecting").get_by_role("button", name="Run now").click()
+
+    expect(page.locator("#collecting .work")).to_contain_text("Done: ")
+    expect(page.locator("#collecting").get_by_role("button", name="Run now")).to_be_focused()
+    assert documents == []
+
+
+def telling(report):
+    """What a page asks for is answered with this."""
+    return lambda route: route.fulfill(body=json.dumps({"report": report}) + "\n")
+
+
+def test_what_is_wrong_is_shown_as_such(visit):
+    page = visit("/admin/storage", "admin")
+    for region, path, report in (
+        ("#checking", "fsck", {"checked": {}, "drift": ["<b>one</b>", "another"]}),
+        ("#scrubbing", "scrub", {"packs": 3, "standing": 1, "damaged": ["<b>one</b>"]}),
+    ):
+        page.route(f"**/api/v1/{path}", telling(report))
+        page.locator(region).locator("button", has_text="now").click()
+
+        expect(page.locator(region).locator(".work")).to_contain_text("<b>one</b>")
+        expect(page.locator(region).locator(".work")).to_have_class(re.compile("bad"))
+
+
+def test_transfers_are_looked_at_again_when_the_server_is_back(site, visit):
+    image = f"local/team/{new_name('back')}"
+    page = visit("/admin/transfers", "admin")
+    failed = []
+
+    def away(route):
+        failed.append(route.request.url)
+        route.fulfill(status=503, body="<html><body>away</body></html>")
+
+    page.route("**/admin/transfers", away)
+    page.wait_for_timeout(3000)
+    page.unroute("**/admin/transfers", away)
+    place = site.live.begin(image)
+    expect(page.get_by_role("row").filter(has_text=image)).to_be_visible()
+    site.live.client.delete(place)
+    assert failed
 
 
 def test_work_goes_without_scripts(visit):

@@ -6,7 +6,7 @@ import time
 import trio
 
 from cas.local import open_store
-from cas.uploads.underway import MOST, files_of, under_way
+from cas.uploads.underway import MOST, UnderWay, resting_in, under_way
 from tests.cas.pushing import IMAGE, fill, prepare
 
 
@@ -27,17 +27,18 @@ async def test_after_a_restart_size_and_time_are_known(tmp_path):
     assert (found.image, found.size) == (str(IMAGE), 5000)
 
 
-def test_the_list_has_an_end():
-    files = {str(number): (number, float(number)) for number in range(2 * MOST)}
+def test_the_list_has_an_end_and_begins_with_what_grew_last():
+    resting = [UnderWay("", "", "", 0, float(number)) for number in reversed(range(2 * MOST))]
 
-    found = under_way([], files)
+    found = under_way([], resting)
 
     assert [each.idle_seconds for each in found] == list(range(MOST))
 
 
-def test_a_file_that_ends_meanwhile_is_left_out(tmp_path, monkeypatch):
-    (tmp_path / "gone").write_bytes(b"")
-    (tmp_path / "here").write_bytes(b"abc")
+def test_only_files_that_are_there_are_uploads(tmp_path, monkeypatch):
+    for name in ("gone", "here", "known"):
+        (tmp_path / name).write_bytes(b"abc")
+    (tmp_path / "folder").mkdir()
     scan = os.scandir
 
     class Scan:
@@ -51,7 +52,7 @@ def test_a_file_that_ends_meanwhile_is_left_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", lambda _: Scan())
 
-    assert {name: size for name, (size, _) in files_of(tmp_path).items()} == {"here": 3}
+    assert [each.size for each in resting_in(tmp_path, {"known"})] == [3]
 
 
 async def test_there_is_nothing_in_a_new_store(tmp_path):

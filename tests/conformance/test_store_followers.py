@@ -275,6 +275,20 @@ async def test_who_takes_over_begins_behind_what_was_appended_and_never_told(sto
     assert pull(store, DIGEST) == CONTENT
 
 
+async def test_what_lost_its_file_is_begun_anew(store, tmp_path):
+    upload, _ = await store.stage(OWNER, key=KEY)
+    await upload.append(0, CONTENT[:1000])
+    await upload.leave()
+    layout.upload_path(tmp_path, upload.id).unlink()
+
+    again, is_ours = await store.stage(OWNER, key=KEY)
+    await more(again, CONTENT)
+    await store.commit(changes_for(again, DIGEST))
+
+    assert (is_ours, again.id == upload.id) == (True, False)
+    assert pull(store, DIGEST) == CONTENT
+
+
 async def test_to_leave_what_has_no_key_changes_nothing(store):
     upload = await fill(store, CONTENT)
 

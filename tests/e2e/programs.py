@@ -1,6 +1,7 @@
 """Programs that the tests run: found or named as missing, ended by their own process id."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -44,8 +45,13 @@ def _lacks(what: str) -> None:
 @contextmanager
 def new_folder() -> Iterator[Path]:
     """Yield an empty folder, removed at the end; its path is short: sockets allow 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="orlop-") as name:
-        yield Path(name)
+    # Clients take it for a part of a name, in which not every two marks may stand together.
+    folder = Path(tempfile.gettempdir()) / f"orlop-{secrets.token_hex(6)}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:

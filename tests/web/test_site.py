@@ -226,3 +226,15 @@ def test_a_fault_of_ours_is_a_page_that_says_nothing_of_it(live, visitor, monkey
     assert answer.status_code == 500
     assert "Something went wrong in the server" in answer.text
     assert "purpose" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in", "/nothing", "/account", "/static/orlop.css"])
+def test_an_answer_has_each_of_its_fields_once(live, path):
+    """Read from the socket: clients' libraries make one of two equal lengths."""
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    head = live.exchange(asked.encode()).partition(b"\r\n\r\n")[0]
+
+    names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+    assert sorted(names) == sorted(set(names))
+    assert b"content-length" in names

@@ -203,21 +203,34 @@ document.addEventListener("click", (event) => {
 // --- what changes by itself: <section id data-refresh="seconds"> ---
 
 async function refresh(region) {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const from = region.dataset.from ?? location.href;
+  const answer = await fetch(from, { headers: { Accept: "text/html" } });
+  if (answer.redirected) return location.assign(answer.url); // signed out meanwhile
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const found = page.getElementById(region.id);
-  if (!found) return location.reload(); // signed out meanwhile
+  if (!answer.ok || !found) return; // the server is away, or ends: the next one comes
   region.replaceChildren(...found.childNodes);
   prepare(region);
 }
 
-for (const region of document.querySelectorAll("[data-refresh]")) {
-  setInterval(() => {
-    if (!document.hidden) refresh(region).catch(() => {}); // the server is away: the next one comes
-  }, region.dataset.refresh * 1000);
+function isUsed(region) {
+  const selection = document.getSelection();
+  return region.contains(document.activeElement) ||
+    (!selection.isCollapsed && region.contains(selection.anchorNode));
 }
 
+async function keepFresh(region) {
+  for (;;) {
+    await new Promise((go) => setTimeout(go, region.dataset.refresh * 1000));
+    if (!document.hidden && !isUsed(region)) await refresh(region).catch(() => {});
+  }
+}
+
+for (const region of document.querySelectorAll("[data-refresh]")) keepFresh(region);
+
 // --- work that takes its time: <form data-work="the call that tells of it"> in a <section id> ---
+
+const WORST = 200; // lines of what is wrong
 
 async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -231,23 +244,41 @@ async function* lines(body) {
   }
 }
 
+function sizeText(size) {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let unit = 0;
+  for (; size >= 1000 && unit < units.length - 1; unit++) size /= 1024;
+  return `${unit ? size.toFixed(1) : size} ${units[unit]}`;
+}
+
+function counted(name, value) {
+  const words = name.replaceAll("_", " ");
+  return name.startsWith("bytes") ? `${words} ${sizeText(value)}` : `${words} ${value.toLocaleString()}`;
+}
+
 function summary(report) {
-  if (report.drift) return report.drift.join("\n") || "All is as it must be.";
-  const parts = Object.entries(report).filter(([, value]) => typeof value === "number" && value);
-  const said = parts.map(([name, value]) => `${name.replaceAll("_", " ")} ${value.toLocaleString()}`);
-  return `Done: ${said.join(", ") || "there was nothing to do"}.`;
+  const wrong = report.drift ?? report.damaged ?? [];
+  if (wrong.length) return [wrong.slice(0, WORST).join("\n"), "bad"];
+  if (report.drift) return ["All is as it must be.", "good"];
+  const parts = Object.entries(report)
+    .filter(([name, value]) => typeof value === "number" && value && name !== "duration_seconds")
+    .map(([name, value]) => counted(name, value));
+  return [`Done: ${parts.join(", ") || "there was nothing to do"}.`, report.standing ? "bad" : "good"];
 }
 
 async function work(form, tell) {
   const headers = { Accept: "application/x-ndjson", "X-CSRF-Token": form.elements.csrf.value };
   const answer = await fetch(form.dataset.work, { method: "POST", headers });
-  if (!answer.ok) throw new Error((await answer.json()).detail);
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    throw new Error(problem.detail ?? `the server answered ${answer.status}`);
+  }
   for await (const { progress, report, problem } of lines(answer.body)) {
     if (problem) throw new Error(problem.detail);
     if (report) return summary(report);
-    if (progress) tell(`${progress.stage}: ${progress.done.toLocaleString()}`);
+    if (progress) tell(`${progress.stage}: ${progress.done.toLocaleString()}`, "warn");
   }
-  throw new Error("The server ended before the work did.");
+  throw new Error("the server ended before the work did");
 }
 
 document.addEventListener("submit", async (event) => {
@@ -258,19 +289,24 @@ document.addEventListener("submit", async (event) => {
   const tell = (text, kind) => {
     const told = section.querySelector(".work");
     told.hidden = false;
-    told.className = `work told notice ${kind || "warn"}`;
+    told.className = `work told notice ${kind}`;
     told.textContent = text;
   };
-  for (const button of section.querySelectorAll("button")) button.disabled = true;
-  tell("It begins …");
+  const enable = (is) => section.querySelectorAll("button").forEach((button) => (button.disabled = !is));
+  enable(false);
+  tell("It begins, and ends when you leave this page.", "warn");
+  say("It begins");
   let end;
   try {
-    end = [await work(form, tell), "good"];
+    end = await work(form, tell);
   } catch (error) {
     end = [`It did not come to its end: ${error.message}`, "bad"];
   }
   await refresh(section).catch(() => {});
+  enable(true);
+  section.querySelector(`form[data-work="${form.dataset.work}"] button`)?.focus();
   tell(...end);
+  say(end[0]);
 });
 
 prepare(document);
