@@ -24,7 +24,7 @@ QUIET: Final = 60.0  # seconds between two lines about it
 # Seconds that one who is ahead leaves to the others; the kernel's timers are no finer. When the
 # others are stuck, we still take 1,000 connections a second.
 PATIENCE: Final = 0.001
-BURST: Final = 64  # connections taken at once: what was accepted before goes on after some 2 ms
+BURST: Final = 64  # connections taken at once, before the others have their turn
 
 _SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 # Source: accept(2): what happened to the connection meanwhile is told by the call that accepts it.

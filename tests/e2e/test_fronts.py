@@ -10,12 +10,10 @@ import httpx
 import pytest
 
 from frontend.web import snippets
-from tests.e2e.containers import containers_in
-from tests.e2e.images import make_index_layout
-from tests.e2e.oci import blobs_of, tagged_digest
 from tests.e2e.orlop import Orlop
 from tests.e2e.programs import environment, need, running, wait_until
 from tests.e2e.registry import free_port
+from tests.e2e.tls import copy_there_and_back
 from tests.frontend.certificates import Pair, make_pair
 from tests.frontend.live import digest_of
 
@@ -106,23 +104,9 @@ def _client(front: Front, *who: str) -> httpx.Client:
 @pytest.mark.parametrize("program", [nginx, caddy])
 def test_clients_push_and_pull_through_it(folder, program):
     with serving(program, folder) as (front, orlop):
-        trusted, home = folder / "trusted", folder / "settings"
-        trusted.mkdir()
-        home.mkdir()
-        (trusted / "ca.crt").write_bytes(front.pair.certificate.read_bytes())
-        source, target = make_index_layout(folder), folder / "target"
-        skopeo = containers_in(home).skopeo
-        keep = ("copy", "--all", "--preserve-digests")
+        image = f"{front.address}/local/images/fronted:1"
         login = f"admin:{orlop.registry.password}"
-        image = f"docker://{front.address}/local/images/fronted:1"
-
-        skopeo(*keep, "--dest-cert-dir", str(trusted), "--dest-creds", login,
-               f"oci:{source}:latest", image)  # fmt: skip
-        skopeo(*keep, "--src-cert-dir", str(trusted), "--src-creds", login,
-               image, f"oci:{target}:latest")  # fmt: skip
-
-        assert blobs_of(target) == blobs_of(source)
-        assert tagged_digest(target) == tagged_digest(source)
+        copy_there_and_back(folder, front.pair.certificate, image, login)
 
 
 @pytest.mark.parametrize("program", [nginx, caddy])

@@ -126,7 +126,7 @@ for (const form of document.querySelectorAll("form[data-live]")) {
 
 const SHOWN = 8; // results; Enter shows all of them
 
-async function find(form, box, state) {
+async function showFound(form, box, state) {
   const query = new URLSearchParams(new FormData(form));
   state.abort?.abort();
   state.abort = new AbortController();
@@ -159,7 +159,7 @@ for (const form of document.querySelectorAll("form[data-find]")) {
     clearTimeout(state.timer);
     state.abort?.abort();
     if (event.target.value.trim().length < 2) return (box.hidden = true);
-    state.timer = setTimeout(() => find(form, box, state).catch(() => (box.hidden = true)), WAIT_MS);
+    state.timer = setTimeout(() => showFound(form, box, state).catch(() => (box.hidden = true)), WAIT_MS);
   });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") box.hidden = true;
